@@ -1,0 +1,22 @@
+#include "filter.h"
+
+#include <err.h>
+
+#include "base/file.h"
+
+int
+filter_finish(struct record_in *in, struct record_out *out, int status, const struct fault *f)
+{
+	struct fault closing;
+
+	if (status != EX_OK)
+		warnx("%s", f->text);
+	if (in && record_n_bad(in) > 0 && !record_options.quiet)
+		warnx("%zu bad row%s skipped", record_n_bad(in), record_n_bad(in) == 1 ? "" : "s");
+	if (record_out_close(out, &closing) < 0 && status == EX_OK) {
+		warnx("%s", closing.text);
+		status = closing.status;
+	}
+	record_close(in);
+	return file_stdout_close(status);
+}

@@ -1,0 +1,14 @@
+/*
+ * filter.h - what the ends of all filters have in common
+ */
+#ifndef HARE_CMD_FILTER_H
+#define HARE_CMD_FILTER_H
+
+#include "base/fault.h"
+#include "record/record.h"
+
+/* Ends a filter: prints f when status is not EX_OK, reports rows that --skip-bad passed over, closes out, in and
+   stdout. Returns what main should return. in and out may be NULL. */
+int filter_finish(struct record_in *in, struct record_out *out, int status, const struct fault *f);
+
+#endif

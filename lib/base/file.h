@@ -1,0 +1,38 @@
+/*
+ * file.h - files that are whole or not there, and the end of stdout
+ */
+#ifndef HARE_BASE_FILE_H
+#define HARE_BASE_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/fault.h"
+
+/* A file written under a temporary name in its own folder, then synced and renamed: a reader sees the old file or
+   the new one. A killed writer leaves the old file, and a temporary that the next writer of the same name does not
+   trip over. */
+struct file_out;
+struct file_out *file_out_open(const char *path, mode_t mode, struct fault *f);
+int file_out_fd(struct file_out *o);
+int file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f);      /* buffered */
+int file_out_commit(struct file_out *o, struct fault *f);       /* flush, fsync, rename, fsync the folder; frees o */
+void file_out_abort(struct file_out *o);                        /* removes the temporary; frees o; NULL allowed */
+
+/* A file mapped read-only; an empty one gives at = NULL, n = 0. Truncation after opening is not guarded against
+   (SIGBUS): files are replaced, never cut in place. */
+struct file_map {
+	const unsigned char *at;
+	size_t n;
+};
+int file_map_open(struct file_map *m, const char *path, struct fault *f);
+void file_map_close(struct file_map *m);
+
+/* Ends a program: flushes and closes stdout; a failure there is one line and EX_IOERR unless status already tells
+   of another; EPIPE is quiet. Returns what main should return. */
+int file_stdout_close(int status);
+
+/* At the start of every program: SIGPIPE ends quietly, SIGXFSZ becomes an error of write(2). */
+void file_init(void);
+
+#endif

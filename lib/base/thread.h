@@ -1,0 +1,18 @@
+/*
+ * thread.h - the same work for many rows, on several cores
+ *
+ * A task is known by its number alone, so what it computes cannot depend on the thread that ran it.
+ */
+#ifndef HARE_BASE_THREAD_H
+#define HARE_BASE_THREAD_H
+
+#include <stddef.h>
+
+size_t thread_count(void);      /* processors that this process may use (affinity), at least 1 */
+
+/* Calls task(arg, i, w) once for every i in [0, n_task), w in [0, n_thread) being the worker, so that scratch can
+   be taken per worker. Returns when all have returned. Runs in the caller's thread when one thread or task is
+   enough. Workers are kept between calls. */
+void thread_for(size_t n_thread, size_t n_task, void (*task)(void *arg, size_t i, size_t worker), void *arg);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * belief.h - a Gaussian over weight vectors, learnt one row at a time, kept as sufficient statistics
+ *
+ *   model     reward - base_rate = f'u + noise,  u ~ N(0, I / lambda),  noise ~ N(0, noise_var)
+ *   posterior Lambda = lambda I + sum w f f' / noise_var,  b = sum w f (reward - base_rate) / noise_var,
+ *             mean = Lambda^-1 b,  cov = Lambda^-1
+ *   source    Bishop, Pattern Recognition and Machine Learning (2006), eqs 3.50, 3.51; in the dual, Rasmussen and
+ *             Williams, Gaussian Processes for Machine Learning (2006), eqs 2.11, 2.12
+ *   forgetting weights w halve every half_life units of time before the belief's last time; the prior does not fade
+ *   storage   what was seen, not what was concluded: the prior may change later, merging is addition. While that is
+ *             smaller, the observations themselves (f float32, reward and time float64), else their packed sums in
+ *             float64; the switch depends on the data alone
+ *   shapes    every f is [dim]
+ *   order     all sums run in the order of the observations, so that any cut of a stream into runs gives the same bits
+ */
+#ifndef HARE_BELIEF_BELIEF_H
+#define HARE_BELIEF_BELIEF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+
+struct belief_prior {
+	double lambda;          /* precision of the prior, > 0 */
+	double noise_var;       /* in reward squared, > 0 */
+	double base_rate;       /* reward expected of anything */
+	double half_life;       /* in units of time of the observations; 0 never forgets */
+};
+
+struct belief;
+struct belief *belief_new(size_t dim);                  /* that of somebody never seen; end with belief_free() */
+void belief_free(struct belief *b);                     /* NULL is allowed */
+void belief_clear(struct belief *b);
+size_t belief_dim(const struct belief *b);
+uint64_t belief_n(const struct belief *b);              /* observations */
+double belief_first_time(const struct belief *b);       /* 0 when n = 0 */
+double belief_last_time(const struct belief *b);
+uint64_t belief_digest(const struct belief *b);         /* equal beliefs, equal digests */
+
+/* Learns one observation. half_life is needed here too: once only sums are kept, they fade as time goes on.
+   0, or -1 with *f set if reward, time or an f[i] is not finite: the belief is then unchanged. An observation older
+   than the last one is entered with the weight that its age gives. */
+int belief_learn(struct belief *b, const float *f, double reward, double time, double half_life, struct fault *fault);
+
+/* b = b + other, decayed to the later time first. Commutative bit for bit. Same dim (assert). */
+void belief_merge(struct belief *b, const struct belief *other, double half_life);
+
+/* As bytes for the state file (little-endian; hare-state(5) has the layout). Decoding doubts every byte:
+   -1 with *f set (EX_DATAERR). */
+void belief_encode(const struct belief *b, struct buf *out);
+int belief_decode(struct belief *b, const void *at, size_t n, struct fault *f);
+
+/* The posterior: a snapshot, to be computed once per user and batch.
+   cost: O(n^2 dim + n^3) from n observations, O(dim^3) from sums. */
+struct belief_posterior;
+struct belief_posterior *belief_posterior_new(size_t dim);
+void belief_posterior_free(struct belief_posterior *p);
+/* 0, or -1 with *f set (EX_DATAERR) if the sums are not those of any data (not positive definite). */
+int belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f);
+const double *belief_mean(const struct belief_posterior *p);            /* [dim], borrowed */
+/* x' cov x, never negative. With prior only it is |x|^2 / lambda. O(n dim + n^2) or O(dim^2). Several threads may
+   ask one posterior, each with its own scratch of belief_scratch() doubles. */
+double belief_variance(const struct belief_posterior *p, const float *x, double *scratch);
+size_t belief_scratch(const struct belief_posterior *p);
+/* trace(cov) / (dim / lambda): 1 for somebody never seen, towards 0 with knowledge. */
+double belief_share_unknown(const struct belief_posterior *p);
+
+/* -- covariances of attention clusters: S = I + sum q q', of which the sum is kept -- */
+struct belief_cluster;
+struct belief_cluster *belief_cluster_new(size_t dim);
+void belief_cluster_free(struct belief_cluster *c);
+uint64_t belief_cluster_n(const struct belief_cluster *c);
+void belief_cluster_learn(struct belief_cluster *c, const float *q);
+void belief_cluster_merge(struct belief_cluster *c, const struct belief_cluster *other);
+void belief_cluster_encode(const struct belief_cluster *c, struct buf *out);
+int belief_cluster_decode(struct belief_cluster *c, const void *at, size_t n, struct fault *f);
+/* Factorises I + sum once; then sqrt(q' S^-1 q) for any q. O(dim^3), then O(dim^2). */
+int belief_cluster_solve(struct belief_cluster *c, struct fault *f);
+double belief_cluster_bonus(const struct belief_cluster *c, const float *q, double *scratch);   /* scratch [dim] */
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * model.h - the MODEL file: the embedding space and the constants that attention and learning share
+ *
+ * The file (hare-model(5)) also holds what makes the vectors (vocabulary, weights, ...), which is the business of
+ * lib/embed: it reads it through model_file().
+ */
+#ifndef HARE_MODEL_MODEL_H
+#define HARE_MODEL_MODEL_H
+
+#include <stddef.h>
+
+#include "base/fault.h"
+#include "belief/belief.h"
+#include "tensor/tensor.h"
+
+struct model {
+	char space[33];                 /* id of the embedding space: hash of what defines its vectors */
+	size_t dim;                     /* of a vector */
+	size_t n_cluster;
+	const float *centre;            /* [n_cluster][dim], unit rows: the codebook */
+	const float *mean;              /* [dim], xbar of the texts it was fitted on */
+	double gain;                    /* g: weight of the user's mean beside the query */
+	double widening;                /* kappa */
+	double bonus;                   /* alpha / beta */
+	struct belief_prior prior;      /* of users: lambda, noise_var, base_rate */
+	const char *source;             /* "tfidf", "vectors" or "endpoint" */
+	struct tensor_file *file;
+};
+
+/* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .02, base_rate .03 */
+void model_defaults(struct model *m);
+
+/* All of the file is verified. NULL with *f set. */
+struct model *model_open(const char *path, struct fault *f);
+void model_close(struct model *m);      /* NULL is allowed */
+
+/* For fit: declares what is above in a file that lib/embed goes on to fill: metadata at once; the tensors "centre"
+   and "mean" are declared here and must be put first, by model_put(). */
+void model_declare(struct tensor_writer *w, const struct model *m);
+int model_put(struct tensor_writer *w, const struct model *m, struct fault *f);
+
+/* Nearest centre by inner product, lowest index on a tie. */
+size_t model_cluster(const struct model *m, const float *x);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * text.h - words and sentences of UTF-8 text. The only caller of utf8proc.
+ *
+ *   words       NFKC and case folded; a word is a maximal run of letters, marks and numbers (Unicode categories L, M, N);
+ *               an apostrophe between letters is dropped ("don't" is "dont"); runs of Han, Hiragana, Katakana, Thai and the
+ *               like, which have no blanks, give one word a character
+ *   sentences   end at . ! ? (or their full-width forms) before a blank and something that can begin a sentence,
+ *               not after one letter, a number or a known abbreviation; at line ends and list marks
+ *   bad bytes   invalid UTF-8 separates words and is otherwise passed over; text_is_valid() tells
+ */
+#ifndef HARE_TEXT_TEXT_H
+#define HARE_TEXT_TEXT_H
+
+#include "base/mem.h"
+
+struct text_words {             /* scratch and result; {0} to begin, text_words_free() to end */
+	struct span *at;        /* [n], folded, borrowed from folded until the next call */
+	size_t n, n_cap;
+	struct buf folded;
+};
+void text_words(struct text_words *w, const char *text, size_t n);
+void text_words_free(struct text_words *w);
+
+struct text_sentences {
+	struct span *at;        /* [n], borrowed from the text itself, blanks at both ends cut */
+	size_t n, n_cap;
+};
+void text_sentences(struct text_sentences *s, const char *text, size_t n);
+void text_sentences_free(struct text_sentences *s);
+
+int text_is_valid(const char *text, size_t n);          /* UTF-8 */
+size_t text_width(const char *text, size_t n);          /* columns of a terminal */
+/* Bytes of the longest start of text that is at most width columns wide and ends between characters. */
+size_t text_fit(const char *text, size_t n, size_t width);
+
+#endif
