@@ -47,6 +47,15 @@ int belief_learn(struct belief *b, const float *f, double reward, double time, d
 /* b = b + other, decayed to the later time first. Commutative bit for bit. Same dim (assert). */
 void belief_merge(struct belief *b, const struct belief *other, double half_life);
 
+/* What is stored, as numbers, for people and other programs. form: "observations", numbers [n][2 + dim]: time, reward,
+   f; or "sums", numbers [3 + 2 dim + dim (dim + 1) / 2]: sum w, sum w r, sum w r^2, sum w f, sum w r f, and the lower
+   triangle of sum w f f' by rows. numbers are put behind what is in the buffer. Import doubts every number and gives
+   back the same bits: -1 with *f set (EX_DATAERR). */
+const char *belief_form(const struct belief *b);
+void belief_export(const struct belief *b, struct buf *numbers);
+int belief_import(struct belief *b, const char *form, uint64_t n, double first_time, double last_time,
+    const double *number, size_t n_number, struct fault *f);
+
 /* As bytes for the state file (little-endian; hare-state(5) has the layout). Decoding doubts every byte:
    -1 with *f set (EX_DATAERR). */
 void belief_encode(const struct belief *b, struct buf *out);
@@ -67,15 +76,29 @@ size_t belief_scratch(const struct belief_posterior *p);
 /* trace(cov) / (dim / lambda): 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 
+/* The mean before each of many observations: in bits that do not depend on where the stream was cut. Between resets
+   the belief may only have learnt; what was computed for its older observations is then used again, so that one more
+   costs O(n dim + n^2) (with a half-life, or from sums, a whole solve). */
+struct belief_track;
+struct belief_track *belief_track_new(size_t dim);
+void belief_track_free(struct belief_track *t);
+void belief_track_reset(struct belief_track *t);
+/* The mean [dim], borrowed until the next call; NULL with *f set as belief_solve(). */
+const double *belief_track_mean(struct belief_track *t, const struct belief *b, const struct belief_prior *prior, struct fault *f);
+
 /* -- covariances of attention clusters: S = I + sum q q', of which the sum is kept -- */
 struct belief_cluster;
 struct belief_cluster *belief_cluster_new(size_t dim);
 void belief_cluster_free(struct belief_cluster *c);
+void belief_cluster_clear(struct belief_cluster *c);
 uint64_t belief_cluster_n(const struct belief_cluster *c);
 void belief_cluster_learn(struct belief_cluster *c, const float *q);
 void belief_cluster_merge(struct belief_cluster *c, const struct belief_cluster *other);
 void belief_cluster_encode(const struct belief_cluster *c, struct buf *out);
 int belief_cluster_decode(struct belief_cluster *c, const void *at, size_t n, struct fault *f);
+/* The packed lower triangle of the sum [dim (dim + 1) / 2], by rows; and back. */
+void belief_cluster_export(const struct belief_cluster *c, struct buf *numbers);
+int belief_cluster_import(struct belief_cluster *c, uint64_t n, const double *number, size_t n_number, struct fault *f);
 /* Factorises I + sum once; then sqrt(q' S^-1 q) for any q. O(dim^3), then O(dim^2). */
 int belief_cluster_solve(struct belief_cluster *c, struct fault *f);
 double belief_cluster_bonus(const struct belief_cluster *c, const float *q, double *scratch);   /* scratch [dim] */

@@ -1,0 +1,290 @@
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "belief/store.h"
+#include "mat/mat.h"
+
+/*
+ * From n observations, with g_i = f_i sqrt(w_i / noise_var) the rows of G and c_i = (r_i - base_rate) sqrt(w_i / noise_var):
+ *	Lambda = lambda I + G'G, and by the matrix inversion lemma
+ *	mean = G' M^-1 c,  x' cov x = (x'x - |L^-1 G x|^2) / lambda,  M = lambda I + G G' = L L'
+ * From sums, L L' = Lambda itself.
+ */
+struct belief_posterior {
+	size_t dim, n;          /* n = 0: nothing known, or sums */
+	int is_sums;
+	double lambda;
+	float *f;               /* [n][dim] */
+	double *scale;          /* [n], sqrt(w / noise_var) */
+	double *l;              /* [n][n] or [dim][dim] */
+	double *mean;           /* [dim] */
+	size_t n_cap, l_cap;
+};
+
+struct belief_posterior *
+belief_posterior_new(size_t dim)
+{
+	struct belief_posterior *p = xcalloc(1, sizeof *p);
+
+	p->dim = dim;
+	p->lambda = 1;
+	p->mean = xcalloc(dim, sizeof *p->mean);
+	return p;
+}
+
+void
+belief_posterior_free(struct belief_posterior *p)
+{
+	if (!p)
+		return;
+	free(p->f);
+	free(p->scale);
+	free(p->l);
+	free(p->mean);
+	free(p);
+}
+
+static void
+room(struct belief_posterior *p, size_t n, size_t n_l)
+{
+	if (n > p->n_cap) {
+		p->f = xrealloc(p->f, n, p->dim * sizeof *p->f);
+		p->scale = xrealloc(p->scale, n, sizeof *p->scale);
+		p->n_cap = n;
+	}
+	if (n_l > p->l_cap) {
+		p->l = xrealloc(p->l, n_l, n_l * sizeof *p->l);
+		p->l_cap = n_l;
+	}
+}
+
+/* mean = G' alpha */
+static void
+blend(double *mean, size_t dim, const float *f, const double *scale, const double *alpha, size_t n)
+{
+	for (size_t d = 0; d < dim; d++)
+		mean[d] = 0;
+	for (size_t i = 0; i < n; i++) {
+		double a = alpha[i] * scale[i];
+		for (size_t d = 0; d < dim; d++)
+			mean[d] += a * f[i * dim + d];
+	}
+}
+
+static int
+solve_observations(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior)
+{
+	size_t n = b->n, dim = p->dim;
+
+	room(p, n, n);
+	p->n = n;
+	double *c = xmalloc(n, sizeof *c);
+	for (size_t i = 0; i < n; i++) {
+		struct observation o = belief_at(b, i);
+		memcpy(p->f + i * dim, o.f, dim * sizeof *p->f);
+		p->scale[i] = sqrt(belief_weight(b->last - o.time, prior->half_life) / prior->noise_var);
+		c[i] = (o.reward - prior->base_rate) * p->scale[i];
+	}
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j <= i; j++)
+			p->l[i * n + j] = p->scale[i] * p->scale[j] * mat_dot64(p->f + i * dim, p->f + j * dim, dim);
+		p->l[i * n + i] += prior->lambda;
+	}
+	int e = mat_cholesky64(p->l, n);
+	if (e == 0) {
+		mat_solve64(p->l, n, c, 1);
+		blend(p->mean, dim, p->f, p->scale, c, n);
+	}
+	free(c);
+	return e;
+}
+
+static int
+solve_sums(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior)
+{
+	size_t dim = p->dim;
+	const double *linear = b->sum + 3, *target = linear + dim, *packed = target + dim;
+
+	room(p, 0, dim);
+	p->n = 0;
+	for (size_t i = 0; i < dim; i++, packed += i) {
+		for (size_t j = 0; j <= i; j++)
+			p->l[i * dim + j] = packed[j] / prior->noise_var;
+		p->l[i * dim + i] += prior->lambda;
+		p->mean[i] = (target[i] - prior->base_rate * linear[i]) / prior->noise_var;
+	}
+	if (mat_cholesky64(p->l, dim) < 0)
+		return -1;
+	mat_solve64(p->l, dim, p->mean, 1);
+	return 0;
+}
+
+int
+belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f)
+{
+	assert(p->dim == b->dim && prior->lambda > 0 && prior->noise_var > 0);
+	p->lambda = prior->lambda;
+	p->is_sums = b->is_sums;
+	if ((b->is_sums ? solve_sums : solve_observations)(p, b, prior) == 0)
+		return 0;
+	/* whoever goes on all the same gets the prior, not half of a factor */
+	p->n = 0;
+	p->is_sums = 0;
+	memset(p->mean, 0, p->dim * sizeof *p->mean);
+	return fault(f, EX_DATAERR, "belief whose precision is not positive definite");
+}
+
+const double *
+belief_mean(const struct belief_posterior *p)
+{
+	return p->mean;
+}
+
+size_t
+belief_scratch(const struct belief_posterior *p)
+{
+	return p->is_sums ? p->dim : p->n;
+}
+
+double
+belief_variance(const struct belief_posterior *p, const float *x, double *scratch)
+{
+	double v;
+
+	if (p->is_sums) {
+		for (size_t i = 0; i < p->dim; i++)
+			scratch[i] = x[i];
+		mat_solve64(p->l, p->dim, scratch, 0);
+		return mat_ddot64(scratch, scratch, p->dim);
+	}
+	for (size_t i = 0; i < p->n; i++)
+		scratch[i] = p->scale[i] * mat_dot64(p->f + i * p->dim, x, p->dim);
+	mat_solve64(p->l, p->n, scratch, 0);
+	v = (mat_dot64(x, x, p->dim) - mat_ddot64(scratch, scratch, p->n)) / p->lambda;
+	return v > 0 ? v : 0;
+}
+
+double
+belief_share_unknown(const struct belief_posterior *p)
+{
+	size_t n = p->is_sums ? p->dim : p->n;
+
+	if (n == 0)
+		return 1;
+	/* trace of (L L')^-1 is the sum of squares of L^-1 */
+	double *inverse = xcalloc(n * n, sizeof *inverse), trace = 0;
+	for (size_t i = 0; i < n; i++)
+		inverse[i * n + i] = 1;
+	mat_solve_many64(p->l, n, inverse, n, 0);
+	trace = mat_ddot64(inverse, inverse, n * n);
+	free(inverse);
+	double share = p->is_sums ? trace * p->lambda / (double)p->dim
+	    : ((double)p->dim - (double)n + p->lambda * trace) / (double)p->dim;
+	return share > 0 ? share : 0;
+}
+
+/* -- the mean before each of many observations -- */
+
+struct belief_track {
+	size_t dim, n;          /* rows of l and v that hold */
+	double *l;              /* packed lower, by rows */
+	double *v;              /* L^-1 c */
+	double *alpha, *scale;
+	float *f;               /* [n][dim] */
+	size_t n_cap;
+	struct belief_posterior *whole;
+	double *mean;
+};
+
+struct belief_track *
+belief_track_new(size_t dim)
+{
+	struct belief_track *t = xcalloc(1, sizeof *t);
+
+	t->dim = dim;
+	t->whole = belief_posterior_new(dim);
+	t->mean = xcalloc(dim, sizeof *t->mean);
+	return t;
+}
+
+void
+belief_track_free(struct belief_track *t)
+{
+	if (!t)
+		return;
+	free(t->l);
+	free(t->v);
+	free(t->alpha);
+	free(t->scale);
+	free(t->f);
+	free(t->mean);
+	belief_posterior_free(t->whole);
+	free(t);
+}
+
+void
+belief_track_reset(struct belief_track *t)
+{
+	t->n = 0;
+}
+
+/* Row i of the factor follows from the rows before it alone, by the same operations whenever it is asked for: that is
+   why a run that begins here again arrives at the same bits. */
+static int
+track_row(struct belief_track *t, const struct belief *b, const struct belief_prior *prior)
+{
+	size_t i = t->n, dim = t->dim;
+	struct observation o = belief_at(b, i);
+	double *row = t->l + packed_size(i);
+
+	memcpy(t->f + i * dim, o.f, dim * sizeof *t->f);
+	t->scale[i] = sqrt(1 / prior->noise_var);
+	for (size_t j = 0; j <= i; j++) {
+		double k = t->scale[i] * t->scale[j] * mat_dot64(t->f + i * dim, t->f + j * dim, dim);
+		if (j < i)
+			row[j] = (k - mat_ddot64(row, t->l + packed_size(j), j)) / t->l[packed_size(j) + j];
+		else
+			row[j] = k + prior->lambda - mat_ddot64(row, row, j);
+	}
+	if (!(row[i] > 0))
+		return -1;
+	row[i] = sqrt(row[i]);
+	t->v[i] = ((o.reward - prior->base_rate) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
+	t->n++;
+	return 0;
+}
+
+const double *
+belief_track_mean(struct belief_track *t, const struct belief *b, const struct belief_prior *prior, struct fault *f)
+{
+	assert(t->dim == b->dim);
+	/* With a half-life every weight moves with every observation, so nothing can be kept. */
+	if (b->is_sums || prior->half_life > 0)
+		return belief_solve(t->whole, b, prior, f) < 0 ? NULL : belief_mean(t->whole);
+	size_t n = b->n;
+	if (n > t->n_cap) {
+		size_t n_cap = n + n / 2 + 8;
+		t->l = xrealloc(t->l, packed_size(n_cap), sizeof *t->l);
+		t->v = xrealloc(t->v, n_cap, sizeof *t->v);
+		t->alpha = xrealloc(t->alpha, n_cap, sizeof *t->alpha);
+		t->scale = xrealloc(t->scale, n_cap, sizeof *t->scale);
+		t->f = xrealloc(t->f, n_cap, t->dim * sizeof *t->f);
+		t->n_cap = n_cap;
+	}
+	while (t->n < n)
+		if (track_row(t, b, prior) < 0) {
+			fault(f, EX_DATAERR, "belief whose precision is not positive definite");
+			return NULL;
+		}
+	for (size_t i = 0; i < n; i++)
+		t->alpha[i] = t->v[i];
+	for (size_t i = n; i-- > 0; ) {
+		const double *row = t->l + packed_size(i);
+		t->alpha[i] /= row[i];
+		for (size_t j = 0; j < i; j++)
+			t->alpha[j] -= t->alpha[i] * row[j];
+	}
+	blend(t->mean, t->dim, t->f, t->scale, t->alpha, n);
+	return t->mean;
+}
