@@ -18,5 +18,6 @@ void hash128_hex(struct hash128 *h, char out[33]);              /* 32 hex digits
 /* CRC-32C (Castagnoli) of at[0..n) going on from crc; begin with 0. By the processor's instruction where it has
    one, else by table; both give the same. */
 uint32_t crc32c(uint32_t crc, const void *at, size_t n);
+uint32_t crc32c_portable(uint32_t crc, const void *at, size_t n);       /* by table always: the twin */
 
 #endif

@@ -1,0 +1,334 @@
+#include "base/file.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { OUT_BYTES = 1 << 17 };
+
+struct file_out {
+	int fd;
+	char *path;             /* where it goes in the end: no symbolic link if one could be followed */
+	char *temporary;        /* NULL: path is no regular file and is written straight */
+	int slot;               /* in live, or -1 */
+	size_t n;
+	char *at;               /* [OUT_BYTES] */
+};
+
+/* Temporaries that a signal must not leave behind. A slot is changed only by who took it; the handler reads name. */
+static struct {
+	atomic_int is_taken;
+	_Atomic(char *) name;
+} live[16];
+
+enum { N_LIVE = sizeof live / sizeof live[0] };
+
+static void
+clean_up(int number)
+{
+	for (int i = 0; i < N_LIVE; i++) {
+		char *name = atomic_load(&live[i].name);
+		if (name)
+			unlink(name);
+	}
+	/* SA_RESETHAND has put the default back: the signal ends the program as if it had not been caught. */
+	raise(number);
+}
+
+static void
+install_clean_up(void)
+{
+	static const int number[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+	struct sigaction act = { .sa_handler = clean_up, .sa_flags = (int)SA_RESETHAND }, before;
+
+	for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
+		/* What nohup(1) or the program itself has arranged is left alone. */
+		if (sigaction(number[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(number[i], &act, NULL);
+	}
+}
+
+static int
+remember(char *name)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, install_clean_up);
+	for (int i = 0; i < N_LIVE; i++) {
+		int expected = 0;
+		if (atomic_compare_exchange_strong(&live[i].is_taken, &expected, 1)) {
+			atomic_store(&live[i].name, name);
+			return i;
+		}
+	}
+	return -1;
+}
+
+static void
+forget(int slot)
+{
+	if (slot < 0)
+		return;
+	atomic_store(&live[slot].name, NULL);
+	atomic_store(&live[slot].is_taken, 0);
+}
+
+/* ".NAME.PID.RANDOM.tmp" in the folder of path: the same file system, so that rename(2) can take its place. */
+static char *
+temporary_name(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	uint64_t random = 0;
+	struct buf b = {0};
+
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+		random ^= (uint64_t)(uintptr_t)&b;
+	buf_put(&b, path, (size_t)(name - path));
+	/* A name may have 255 bytes, and ours adds some. */
+	buf_printf(&b, ".%.200s.%ld.%08x.tmp", name, (long)getpid(), (unsigned)random);
+	buf_string(&b);
+	return b.at;
+}
+
+static void
+out_free(struct file_out *o)
+{
+	forget(o->slot);
+	free(o->path);
+	free(o->temporary);
+	free(o->at);
+	free(o);
+}
+
+struct file_out *
+file_out_open(const char *path, mode_t mode, struct fault *f)
+{
+	struct file_out *o = xcalloc(1, sizeof *o);
+	struct stat st;
+
+	o->fd = -1;
+	o->slot = -1;
+	/* A link stays and what it leads to is replaced; one that leads nowhere is replaced itself. */
+	char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
+	o->path = xstrdup(real ? real : path);
+	free(real);
+	if (stat(o->path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		fault(f, EX_NOINPUT, "%s: is a directory", path);
+		out_free(o);
+		return NULL;
+	}
+	if (stat(o->path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		o->fd = open(o->path, O_WRONLY | O_CLOEXEC);
+	} else {
+		for (int attempt = 0; o->fd < 0 && attempt < 100; attempt++) {
+			free(o->temporary);
+			o->temporary = temporary_name(o->path);
+			o->fd = open(o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+			if (o->fd < 0 && errno != EEXIST)
+				break;
+		}
+	}
+	if (o->fd < 0) {
+		fault_errno(f, path, "cannot write");
+		out_free(o);
+		return NULL;
+	}
+	if (o->temporary)
+		o->slot = remember(o->temporary);
+	o->at = xmalloc(OUT_BYTES, 1);
+	return o;
+}
+
+int
+file_out_fd(struct file_out *o)
+{
+	return o->fd;
+}
+
+static int
+write_all(struct file_out *o, const char *at, size_t n, struct fault *f)
+{
+	while (n > 0) {
+		ssize_t put = write(o->fd, at, n);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return fault_errno(f, o->path, "cannot write");
+		at += put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
+int
+file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f)
+{
+	if (n > OUT_BYTES - o->n) {
+		if (write_all(o, o->at, o->n, f) < 0)
+			return -1;
+		o->n = 0;
+		if (n >= OUT_BYTES)
+			return write_all(o, at, n, f);
+	}
+	if (n > 0)
+		memcpy(o->at + o->n, at, n);
+	o->n += n;
+	return 0;
+}
+
+/* So that the new name itself outlives a power cut. Some file systems cannot sync a folder and say EINVAL. */
+static int
+sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = !slash ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status = 0;
+
+	/* A folder that may be written but not read cannot be opened; the file itself is safe by now. */
+	if (fd >= 0) {
+		if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP)
+			status = -1;
+		close(fd);
+	}
+	free(folder);
+	return status;
+}
+
+int
+file_out_commit(struct file_out *o, struct fault *f)
+{
+	if (write_all(o, o->at, o->n, f) < 0) {
+		file_out_abort(o);
+		return -1;
+	}
+	o->n = 0;
+	/* Devices and pipes have nothing to sync. */
+	if (fsync(o->fd) < 0 && o->temporary) {
+		fault_errno(f, o->path, "cannot sync");
+		file_out_abort(o);
+		return -1;
+	}
+	int fd = o->fd;
+	o->fd = -1;
+	if (close(fd) < 0) {
+		fault_errno(f, o->path, "cannot close");
+		file_out_abort(o);
+		return -1;
+	}
+	if (o->temporary) {
+		if (rename(o->temporary, o->path) < 0) {
+			fault_errno(f, o->path, "cannot rename to it");
+			file_out_abort(o);
+			return -1;
+		}
+		forget(o->slot);
+		o->slot = -1;
+		if (sync_folder(o->path) < 0) {
+			fault_errno(f, o->path, "cannot sync its folder");
+			out_free(o);
+			return -1;
+		}
+	}
+	out_free(o);
+	return 0;
+}
+
+void
+file_out_abort(struct file_out *o)
+{
+	if (!o)
+		return;
+	if (o->fd >= 0)
+		close(o->fd);
+	if (o->temporary)
+		unlink(o->temporary);
+	out_free(o);
+}
+
+int
+file_map_open(struct file_map *m, const char *path, struct fault *f)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), status = -1;
+
+	*m = (struct file_map){0};
+	if (fd < 0)
+		return fault_errno(f, path, NULL);
+	if (fstat(fd, &st) < 0) {
+		fault_errno(f, path, NULL);
+	} else if (S_ISDIR(st.st_mode)) {
+		fault(f, EX_NOINPUT, "%s: is a directory", path);
+	} else if (!S_ISREG(st.st_mode)) {
+		fault(f, EX_NOINPUT, "%s: expected a regular file, got a pipe or device", path);
+	} else if (st.st_size == 0) {
+		status = 0;
+	} else if ((uint64_t)st.st_size > SIZE_MAX) {
+		fault(f, EX_IOERR, "%s: too large for this machine's addresses", path);
+	} else {
+		void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+		if (at == MAP_FAILED) {
+			fault_errno(f, path, "cannot map");
+		} else {
+			m->at = at;
+			m->n = (size_t)st.st_size;
+			status = 0;
+		}
+	}
+	close(fd);
+	return status;
+}
+
+void
+file_map_close(struct file_map *m)
+{
+	if (m->at)
+		munmap((void *)(uintptr_t)m->at, m->n);
+	*m = (struct file_map){0};
+}
+
+int
+file_stdout_close(int status)
+{
+	static int is_closed;
+
+	if (is_closed)
+		return status;
+	is_closed = 1;
+	int had_output = __fpending(stdout) > 0, had_error = ferror(stdout);
+	errno = 0;
+	int failed = fclose(stdout) != 0;
+	/* A program started without stdout (>&-) that had nothing to say has done no wrong. */
+	if (!had_error && (!failed || (errno == EBADF && !had_output)))
+		return status;
+	if (status != EX_OK)
+		return status;
+	if (errno != EPIPE) {
+		if (errno)
+			warn("stdout");
+		else
+			warnx("stdout: cannot write");
+	}
+	return EX_IOERR;
+}
+
+void
+file_init(void)
+{
+	/* A parent that ignored it (Python does) must not make us write on into a closed pipe. */
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_IGN);
+}
