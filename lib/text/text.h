@@ -1,12 +1,16 @@
 /*
  * text.h - words and sentences of UTF-8 text. The only caller of utf8proc.
  *
- *   words       NFKC and case folded; a word is a maximal run of letters, marks and numbers (Unicode categories L, M, N);
- *               an apostrophe between letters is dropped ("don't" is "dont"); runs of Han, Hiragana, Katakana, Thai and the
- *               like, which have no blanks, give one word a character
- *   sentences   end at . ! ? (or their full-width forms) before a blank and something that can begin a sentence,
- *               not after one letter, a number or a known abbreviation; at line ends and list marks
+ *   words       NFKC and case folded, without what Unicode calls ignorable; a word is a maximal run of letters, marks
+ *               and numbers (categories L, M, N) that begins with a letter or number; an apostrophe between letters is
+ *               dropped ("don't" is "dont"); letters of Han, Hiragana, Katakana, Thai and the like, which are written
+ *               without blanks, are a word each, with their marks; a dot above i is dropped
+ *   sentences   end at . ! ? (or their full-width forms) before a blank and something that can begin a sentence, not
+ *               after one letter, a number of one or two digits or a known abbreviation; and at the end of a line,
+ *               unless the next goes on in small letters. List marks ("- ", "1. ") at the start of a line begin a
+ *               sentence and are not part of it
  *   bad bytes   invalid UTF-8 separates words and is otherwise passed over; text_is_valid() tells
+ *   cost        text_words() 2-3 ns a byte of ASCII, about 50 ns a byte of the rest
  */
 #ifndef HARE_TEXT_TEXT_H
 #define HARE_TEXT_TEXT_H
@@ -14,7 +18,8 @@
 #include "base/mem.h"
 
 struct text_words {             /* scratch and result; {0} to begin, text_words_free() to end */
-	struct span *at;        /* [n], folded, borrowed from folded until the next call */
+	struct span *at;        /* [n], folded, borrowed from folded until the next call. They lie there in order, one
+	                           blank apart, so that a word and the next are together one span "word next" */
 	size_t n, n_cap;
 	struct buf folded;
 };
