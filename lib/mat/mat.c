@@ -41,6 +41,24 @@ mat_check(struct fault *f)
 				sum += a[i * K + k] * b[k * N + j];
 			right &= c[i * N + j] == sum;
 		}
+	/* A b and A'c by the kernels for one vector; c of the size of a column. */
+	float y[N], v[N];
+	for (int i = 0; i < N; i++)
+		v[i] = (float)(i % 5 - 2);
+	cblas_sgemv(CblasRowMajor, CblasNoTrans, N, K, 1, a, K, b, 1, 0, y, 1);
+	for (int i = 0; i < N; i++) {
+		float sum = 0;
+		for (int k = 0; k < K; k++)
+			sum += a[i * K + k] * b[k];
+		right &= y[i] == sum;
+	}
+	cblas_sgemv(CblasRowMajor, CblasTrans, N, K, 1, a, K, v, 1, 0, y, 1);
+	for (int k = 0; k < K; k++) {
+		float sum = 0;
+		for (int i = 0; i < N; i++)
+			sum += a[i * K + k] * v[i];
+		right &= y[k] == sum;
+	}
 	/* L integer and lower triangular, L L' exact, so the factorisation must give L back. */
 	memset(l, 0, sizeof l);
 	for (int i = 0; i < N; i++) {

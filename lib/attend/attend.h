@@ -1,0 +1,103 @@
+/*
+ * attend.h - uncertainty-augmented attention of a query and a user over a pool of vectors
+ *
+ *   query     q = x + g ubar                                 g gain, ubar the user's mean (0 for nobody)
+ *   logits    l_j = beta q.x_j + alpha U_c(j)                c(j) cluster of row j, U its bonus
+ *   widening  tau^2 = sum_j A0_j f_j' Sigma_u f_j            A0 softmax of the 64 best logits, f_j = x_j - mean,
+ *             T = sqrt(1 + kappa (pi/8) beta^2 g^2 tau^2)    Sigma_u the user's covariance (I / lambda for nobody)
+ *   answer    A = softmax(l / T), z = sum_j A_j x_j, entropy - sum_j A_j ln A_j
+ *   scale     beta = sqrt(2 ln N) / sd_s, sd_s the standard deviation of x_i.x_j over pairs of the pool
+ *   source    Vaswani et al., Attention is all you need (2017), eq 1, with projections tied so that they cancel;
+ *             beta: freezing of the random energy model, Derrida (1981); T: the mean-field softmax of Lu, Ie and Sha
+ *             (2020), after MacKay (1992), The evidence framework applied to classification networks
+ *   shapes    x, ubar, mean and z are [dim]; a bonus is [n_cluster]
+ *   rounding  scores and z come from sgemv over tiles of 1,024 rows, whose place depends on the pool alone; tiles are
+ *             summed in double in their order. So a query's result is the same, bit for bit, whatever the batch, its
+ *             place in it, and the number of threads. The best rows are scored again in double
+ *   cost      O(N dim) per query: the pool's rows are read twice for a batch; memory 4 N bytes per query
+ */
+#ifndef HARE_ATTEND_ATTEND_H
+#define HARE_ATTEND_ATTEND_H
+
+#include <stddef.h>
+
+#include "base/fault.h"
+#include "base/rng.h"
+
+/* What is attended to. rows() gives rows [from, from + n) as float32 [n][dim], borrowed, or put into scratch [n][dim],
+   or NULL with *f set; it is called from several threads. cluster() gives a row's number below n_cluster; not called
+   while no query has a bonus. */
+struct attend_pool {
+	size_t n_row, dim, n_cluster;   /* n_row > 0 */
+	const double *mean;             /* [dim] */
+	const float *(*rows)(void *arg, size_t from, size_t n, float *scratch, struct fault *f);
+	size_t (*cluster)(void *arg, size_t row);
+	void *arg;
+};
+
+struct attend_settings {
+	double gain;            /* g */
+	double beta;            /* attend_beta() */
+	double alpha;
+	double kappa;
+	double lambda;          /* precision of the prior: what is not known of nobody */
+	size_t n_top;           /* items wanted, > 0; the pool may have fewer */
+	size_t n_thread;
+};
+
+/* sqrt(2 ln N) / sd. Where the pool does not tell (one row, or all pairs with the same score: sd < 1e-6), with
+   sd = 1 / sqrt(dim), that of random unit vectors; N is at least 2. */
+double attend_beta(size_t n_row, size_t dim, double score_sd);
+
+/* q [dim] = x + gain * user_mean; user_mean may be NULL. What the bonus of a cluster is asked for, once normalised. */
+void attend_aim(const float *x, const double *user_mean, double gain, size_t dim, float *q);
+
+struct attend_query {           /* all borrowed during attend_run() */
+	const float *x;                 /* any length, but finite and below 1e12 */
+	const double *user_mean;        /* NULL: nobody, and variance is not called */
+	double (*variance)(const void *user, const float *f, double *scratch);          /* f' Sigma_u f */
+	const void *user;
+	size_t n_scratch;               /* doubles that variance needs */
+	const double *bonus;            /* U_c; NULL: the same for all clusters, which cancels */
+};
+
+struct attend_item {
+	size_t row;
+	double content;         /* beta x.x_j */
+	double personal;        /* beta g ubar.x_j */
+	double bonus;           /* alpha U_c(j) */
+	double logit;           /* their sum; the weight is softmax(logit / temperature) */
+	double weight;          /* A_j */
+};
+
+struct attend_result {          /* borrowed until the next attend_run() */
+	const float *z;
+	const struct attend_item *item; /* [n_item], heaviest first, the lower row on a tie */
+	size_t n_item;                  /* min(n_top, n_row) */
+	double entropy_nats;
+	double uncertainty;             /* tau: standard deviation of the reward foretold for what is attended to */
+	double temperature;             /* T */
+};
+
+struct attend;
+/* All scratch is taken here, for up to n_query_max queries at once. pool and settings are copied, what they point to
+   is borrowed. */
+struct attend *attend_new(const struct attend_pool *pool, const struct attend_settings *settings, size_t n_query_max);
+void attend_free(struct attend *a);     /* NULL is allowed */
+
+/* The batch that keeps 4 N + n_extra bytes per query within 256 MB, between 1 and n_wanted. */
+size_t attend_batch(size_t n_row, size_t n_extra, size_t n_wanted);
+
+/* 0, or -1 with *f set: a row could not be read. result [n_query] is filled in. */
+int attend_run(struct attend *a, size_t n_query, const struct attend_query *query, struct attend_result *result,
+    struct fault *f);
+
+/* A_row of query i of the last attend_run(). Rows 80 T or more below the best logit weigh 0. */
+double attend_weight(const struct attend *a, size_t i, size_t row);
+
+/* Draws up to n distinct rows from A of query i, one after the other, each from what is left; propensity is that of
+   each given those before. Returns how many: fewer when no row with a weight is left. For different i safe from
+   several threads. */
+size_t attend_choose(struct attend *a, size_t i, struct rng *r, size_t n, size_t *row, double *propensity);
+
+#endif
