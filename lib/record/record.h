@@ -66,7 +66,8 @@ struct span record_name(const struct record_in *in, size_t column);     /* decod
 /* Reads 1 to n_max rows, as many as are there without waiting (at least one). 0 at the end, -1 with *f set; rows
    before the bad one are returned first, the error by the next call. Rows stay until the next call. */
 ptrdiff_t record_batch(struct record_in *in, size_t n_max, struct fault *f);
-/* 1 if a further record_batch() would have to wait for another program: flush before it. */
+/* 1 if a further record_batch() would have to wait for another program: flush before it. Always 1 with -u. It may read
+   ahead (a whole row, or what there is of it), so that spans of this batch are borrowed no longer. */
 int record_would_block(struct record_in *in);
 
 struct span record_cell(const struct record_in *in, size_t i, int column);      /* decoded; borrowed */
@@ -75,12 +76,15 @@ struct span record_raw(const struct record_in *in, size_t i);                   
 const char *record_where(const struct record_in *in, size_t i);
 size_t record_line(const struct record_in *in, size_t i);
 uint64_t record_end_offset(const struct record_in *in, size_t i);       /* unpacked bytes of its file up to and with this row */
-/* Only for one file, before the first batch: go on behind a row that ended there. */
+size_t record_end_line(const struct record_in *in, size_t i);           /* lines of its file up to and with this row */
+/* Only for one file, before the first batch: go on behind a row that ended there, record_end_offset() and
+   record_end_line() of it. -1: the file is shorter, or that last row has grown (EX_DATAERR), or could not be read. */
 int record_skip_to(struct record_in *in, uint64_t offset, size_t n_line, struct fault *f);
 
 /* Cells as numbers; -1 with *f set to "FILE:LINE: column NAME: ...". Safe from several threads. */
-/* Decimal floats split by one blank, "[1, 2]", or "f32:" and base64. dim = 0 takes any; returns the numbers read.
-   NaN and infinity are errors. *out must hold dim; with dim = 0 it is grown through buf (float array). */
+/* Decimal floats split by one blank, "[1, 2]", or "f32:" and base64 of little-endian float32; an empty cell has none.
+   NaN and infinity are errors. record_vector() fills out[dim] and returns 0; another count is an error.
+   record_vector_any() takes any count and returns it: the floats are in out->at, grown as needed. */
 int record_vector(const struct record_in *in, size_t i, int column, float *out, size_t dim, struct fault *f);
 ptrdiff_t record_vector_any(const struct record_in *in, size_t i, int column, struct buf *out, struct fault *f);
 int record_number(const struct record_in *in, size_t i, int column, double *out, struct fault *f);
@@ -91,6 +95,8 @@ int record_fault(const struct record_in *in, size_t i, int column, struct fault 
    the program goes on with the next; else -1. */
 int record_bad(struct record_in *in, const struct fault *f);
 size_t record_n_bad(const struct record_in *in);
+/* What was wrong with the i-th bad row; NULL behind the first 10, of which alone the messages are kept. */
+const char *record_bad_text(const struct record_in *in, size_t i);
 
 struct record_out;
 /* stdout gets the columns of in (NULL: none) and then names[]. A name that is there already is EX_DATAERR, or with
