@@ -2,7 +2,8 @@
  * tensor.h - named arrays in one mapped file: safetensors, with checksums; and NPY
  *
  *   file      safetensors: u64 header size, JSON header, data. tensors lie in the order they were added, each at a
- *             multiple of 64 bytes of the file (the header is padded with blanks, gaps are U8 tensors named "pad.N").
+ *             multiple of 64 bytes of the file (the header is padded with blanks, gaps are U8 tensors named "pad.N",
+ *             which tensor_count() and tensor_name() pass over, as they do the checksums).
  *   metadata  strings: "format" = "pt" for other readers, "hare" = kind ("model", "pool", ...), "version" = "1",
  *             "writer" = "hare 0.1.0", and what the caller adds
  *   checksum  the last tensor, "checksum" U64 [1 + n_block + 1]: XXH3-64 of the first 8 bytes and the header; of every
@@ -45,7 +46,9 @@ int tensor_get(const struct tensor_file *t, const char *name, enum tensor_type t
     const size_t *shape, struct tensor *out, struct fault *f);
 int tensor_has(const struct tensor_file *t, const char *name);
 size_t tensor_count(const struct tensor_file *t);
-const char *tensor_name(const struct tensor_file *t, size_t i);
+const char *tensor_name(const struct tensor_file *t, size_t i);          /* in the order of the data */
+/* Type (TENSOR_ANY for one that is not read here), shape and size of tensor i; at is NULL. */
+void tensor_about(const struct tensor_file *t, size_t i, struct tensor *out);
 /* The bytes at[0..n_byte), which lie in the file's data, are what was written: 0, or -1 with *f set. Each block is
    hashed once in the life of t. Safe from several threads. Files without checksums always pass. */
 int tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault *f);
@@ -61,10 +64,20 @@ int tensor_put(struct tensor_writer *w, const void *at, size_t n_byte, struct fa
 /* All declared bytes must have been put; then header, checksums, fsync, rename. Frees w, also on failure. */
 int tensor_commit(struct tensor_writer *w, struct fault *f);
 void tensor_abort(struct tensor_writer *w);             /* the old file stays; NULL is allowed */
+/* A file that grows: all tensors of old (one of ours) are declared before any other, and put before any other. Their
+   bytes are copied by the system, their checksums taken over. */
+void tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old);
+int tensor_put_file(struct tensor_writer *w, struct tensor_file *old, struct fault *f);
 
-/* NPY version 1.0, C order, little-endian f4, one or two dimensions. Reading also takes f8 and f2 (converted). */
+/* NPY version 1.0, C order, little-endian f4, two dimensions. Reading also takes versions 2 and 3, f8 and f2
+   (converted; what is too large for a float becomes infinite), and one dimension (a single row). */
 int npy_write(const char *path, const float *at, size_t n_row, size_t n_col, struct fault *f);
-/* The caller frees *at. */
+/* Mapped: rows are converted as they are asked for. */
+struct npy;
+struct npy *npy_open(const char *path, size_t *n_row, size_t *n_col, struct fault *f);
+void npy_close(struct npy *a);                          /* NULL is allowed */
+void npy_rows(const struct npy *a, size_t from, size_t n, float *out);  /* [n][n_col]; thread-safe */
+/* All at once; the caller frees *at. */
 int npy_read(const char *path, float **at, size_t *n_row, size_t *n_col, struct fault *f);
 /* Row by row, number of rows known only at the end (the header is written again then). */
 struct npy_writer;
@@ -74,5 +87,7 @@ int npy_commit(struct npy_writer *w, struct fault *f);
 void npy_abort(struct npy_writer *w);
 
 float tensor_f16_to_f32(uint16_t h);
+/* Elements [from, from + n) of t, of type F32, F64, F16 or BF16, as float. 0, or -1 if it is of another type. */
+int tensor_to_f32(const struct tensor *t, size_t from, size_t n, float *out);
 
 #endif
