@@ -7,7 +7,9 @@
  *   writing   the shortest decimal that reads back as the same value; of several the nearest.
  *             "0.1", "-3", "1e-07", "1.5e+20": digits as such for 1e-5 <= |v| < 1e16, else with an exponent.
  *   source    shortest form: Giulietti, The Schubfach way to render doubles (2021)
- *   cost      about 10-20 ns a value for float; no allocation
+ *             reading: Clinger, How to Read Floating Point Numbers Accurately (1990); Lemire, Number Parsing at a
+ *             Gigabyte per Second (2021); what they leave open goes to strtof_l and strtod_l
+ *   cost      a float about 20 ns to read and 30 ns to write; no allocation but for numbers of 128 bytes and more
  */
 #ifndef HARE_BASE_NUM_H
 #define HARE_BASE_NUM_H
