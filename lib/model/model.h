@@ -22,12 +22,13 @@ struct model {
 	double gain;                    /* g: weight of the user's mean beside the query */
 	double widening;                /* kappa */
 	double bonus;                   /* alpha / beta */
-	struct belief_prior prior;      /* of users: lambda, noise_var, base_rate */
+	struct belief_prior prior;      /* of users */
 	const char *source;             /* "tfidf", "vectors" or "endpoint" */
 	struct tensor_file *file;
 };
 
-/* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .02, base_rate .03 */
+/* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .02, base_rate .03,
+   half_life 0 */
 void model_defaults(struct model *m);
 
 /* All of the file is verified. NULL with *f set. */
@@ -39,7 +40,8 @@ void model_close(struct model *m);      /* NULL is allowed */
 void model_declare(struct tensor_writer *w, const struct model *m);
 int model_put(struct tensor_writer *w, const struct model *m, struct fault *f);
 
-/* Nearest centre by inner product, lowest index on a tie. */
+/* Nearest centre by inner product, lowest index on a tie. Sums run in double in a fixed order, so that the cluster of a
+   vector is the same on every machine. */
 size_t model_cluster(const struct model *m, const float *x);
 
 #endif
