@@ -3,7 +3,13 @@
  *           caller of SQLite. hare-state(5) has the tables.
  *
  * What the values mean is not known here. A value is read back exactly or not at all: CRC-32C over table, key and
- * bytes; counts of rows and of observations are kept in the same transactions, so that a lost row is noticed.
+ * bytes; counts of rows and of observations are kept in the same transactions, so that a lost row is noticed. Every
+ * page of the file carries a checksum over its number and content too, so that "not there" can be believed as well.
+ *
+ * environment   HARE_STATE_WAIT_S    seconds to wait for another writer (30)
+ *               HARE_STATE_JOURNAL   "delete": a rollback journal instead of the write-ahead log, for network file
+ *                                    systems, where the log is refused
+ *               HARE_STATE_PAGE      bytes of a page of a new state: 4096 ... 65536, a power of two (32768)
  */
 #ifndef HARE_STATE_STATE_H
 #define HARE_STATE_STATE_H
@@ -20,6 +26,9 @@ struct state;
 /* NULL with *f set: EX_NOINPUT, EX_NOPERM, EX_DATAERR (no state file, damaged, newer: "written by a newer version of
    hare"), EX_TEMPFAIL (busy for 30 s, or full), EX_IOERR. */
 struct state *state_open(const char *path, enum state_mode mode, struct fault *f);
+const char *state_path(const struct state *s);
+/* Memory for pages, 4 MB until told. More makes large transactions faster. */
+void state_cache(struct state *s, size_t size_bytes);
 /* Checkpoints: afterwards the state is one file that cp copies. 0, or -1 with *f set. NULL is allowed. */
 int state_close(struct state *s, struct fault *f);
 
@@ -31,9 +40,15 @@ int state_begin_read(struct state *s, struct fault *f);
 int state_commit(struct state *s, struct fault *f);
 void state_rollback(struct state *s);
 
+/* Rows of "source", "applied" and "merged" are seen through these, in the order of their names; v is what a dump keeps. */
+enum state_ledger { STATE_SOURCES, STATE_EVENTS, STATE_LINEAGE };
+
 /* Settings: short texts ("dim", "space", "lambda", ...). value is NULL-able: removes. Borrowed until the next call. */
 int state_meta(struct state *s, const char *key, const char **value, struct fault *f);          /* found */
 int state_set_meta(struct state *s, const char *key, const char *value, struct fault *f);
+/* The id of this state, made with it, and the number of its commits. */
+int state_identity(struct state *s, char uuid[33], uint64_t *generation, struct fault *f);
+int state_set_identity(struct state *s, const char uuid[33], uint64_t generation, struct fault *f);    /* for load */
 
 /* Values: kind is "user", "cluster", "arm", ...; key any bytes. n is the number of observations in the value. */
 int state_get(struct state *s, const char *kind, struct span key, struct buf *value, struct fault *f);  /* found */
@@ -43,6 +58,19 @@ int state_delete(struct state *s, const char *kind, struct span key, struct faul
 int state_each(struct state *s, const char *kind,
     int (*each)(void *arg, struct span key, uint64_t n, double last_time, struct span value, struct fault *f),
     void *arg, struct fault *f);
+/* The same, pulled: for merging several states. The walk lends what next() gives until its next call; it holds a
+   snapshot, so end it before the state is closed. At its end the rows seen are compared with the total. */
+struct state_walk;
+struct state_walk *state_walk_new(struct state *s, const char *kind, struct fault *f);
+int state_walk_next(struct state_walk *w, struct fault *f);             /* 1, 0 at the end, -1 */
+struct span state_walk_key(const struct state_walk *w);
+struct span state_walk_value(const struct state_walk *w);
+uint64_t state_walk_n(const struct state_walk *w);
+double state_walk_time(const struct state_walk *w);
+void state_walk_free(struct state_walk *w);                             /* NULL is allowed */
+/* Before many puts of one transaction, in the order of their keys: where they replace most of a kind, they are
+   written anew one behind the other, which leaves pages full instead of split. */
+int state_expect(struct state *s, const char *kind, uint64_t n_put, struct fault *f);
 int state_count(struct state *s, const char *kind, uint64_t *n_value, uint64_t *n_observation, struct fault *f);
 
 /* Where a named input has been read to. fingerprint: of its bytes, so that a file changed under its name is noticed. */
@@ -57,10 +85,18 @@ int state_set_source(struct state *s, const char *name, const struct state_sourc
 /* Single events by id: 1 if it was applied before, 0 if it is new and is now marked. */
 int state_apply_once(struct state *s, struct span event, struct span user, double time, struct fault *f);
 
-/* Whole files: lineage for merging, removal without trace, copies of a live file, checks. */
-int state_merge_lineage(struct state *out, struct state *part, struct fault *f);
+/* Forgets the events of a user; returns 0 or -1. */
+int state_forget_events(struct state *s, struct span user, struct fault *f);
+/* each() gets, for a source: name, its numbers (state_source as bytes); an event: id, user; lineage: uuid, u64 generation. */
+int state_each_ledger(struct state *s, enum state_ledger which,
+    int (*each)(void *arg, struct span key, struct span v, double time, struct fault *f), void *arg, struct fault *f);
+int state_add_lineage(struct state *s, const char *uuid, uint64_t generation, struct fault *f);        /* for load */
+
+/* Whole files: removal without trace, copies of a live file, checks. */
 int state_scrub(struct state *s, struct fault *f);              /* vacuum: nothing deleted can be read back */
-int state_backup(struct state *s, const char *path, struct fault *f);
-int state_check(struct state *s, struct fault *f);              /* every value, every total, SQLite's own check */
+int state_backup(struct state *s, const char *path, struct fault *f);   /* path must not be there; made whole or not at all */
+/* Every page, every value's checksum, every total, SQLite's own check. say() gets a line for each thing found wrong
+   and may be NULL; -1 with *f set to the first. */
+int state_check(struct state *s, void (*say)(void *arg, const char *line), void *arg, struct fault *f);
 
 #endif

@@ -1,0 +1,459 @@
+/*
+ * Beliefs against a slow honest twin: Lambda and b in long double, inverted by Gauss-Jordan.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "belief/belief.h"
+#include "claim.h"
+#include "mat/mat.h"
+
+enum { DIM_MAX = 24 };
+
+static struct fault f;
+
+struct event {
+	float f[DIM_MAX];
+	double reward, time;
+};
+
+static struct event *
+make_events(size_t n, size_t dim, uint64_t seed)
+{
+	struct event *e = calloc(n, sizeof *e);
+	struct rng r = rng_at(seed, 0);
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t d = 0; d < dim; d++)
+			e[i].f[d] = (float)(rng_normal(&r) / sqrt((double)dim));
+		e[i].reward = rng_uniform(&r) < .3;
+		e[i].time = (double)(i + 1);
+	}
+	return e;
+}
+
+/* mean [dim] and cov [dim][dim] from the formulas, in long double */
+static void
+twin(const struct event *e, size_t n, size_t dim, const struct belief_prior *p, long double *mean, long double *cov)
+{
+	long double a[DIM_MAX][2 * DIM_MAX], b[DIM_MAX], last = -INFINITY;
+
+	for (size_t i = 0; i < dim; i++) {
+		b[i] = 0;
+		for (size_t j = 0; j < 2 * dim; j++)
+			a[i][j] = j == i ? p->lambda : j == dim + i;
+	}
+	for (size_t k = 0; k < n; k++)
+		last = e[k].time > last ? e[k].time : last;
+	for (size_t k = 0; k < n; k++) {
+		long double w = p->half_life > 0 ? powl(2, -(last - e[k].time) / p->half_life) : 1;
+		for (size_t i = 0; i < dim; i++) {
+			b[i] += w * e[k].f[i] * ((long double)e[k].reward - p->base_rate) / p->noise_var;
+			for (size_t j = 0; j < dim; j++)
+				a[i][j] += w * e[k].f[i] * e[k].f[j] / p->noise_var;
+		}
+	}
+	for (size_t c = 0; c < dim; c++) {
+		size_t top = c;
+		for (size_t i = c; i < dim; i++)
+			if (fabsl(a[i][c]) > fabsl(a[top][c]))
+				top = i;
+		for (size_t j = 0; j < 2 * dim; j++) {
+			long double t = a[c][j];
+			a[c][j] = a[top][j];
+			a[top][j] = t;
+		}
+		long double pivot = a[c][c];
+		for (size_t j = 0; j < 2 * dim; j++)
+			a[c][j] /= pivot;
+		for (size_t i = 0; i < dim; i++) {
+			long double times = a[i][c];
+			if (i != c)
+				for (size_t j = 0; j < 2 * dim; j++)
+					a[i][j] -= times * a[c][j];
+		}
+	}
+	for (size_t i = 0; i < dim; i++) {
+		mean[i] = 0;
+		for (size_t j = 0; j < dim; j++) {
+			cov[i * dim + j] = a[i][dim + j];
+			mean[i] += a[i][dim + j] * b[j];
+		}
+	}
+}
+
+/* largest error of mean, variances and share, each relative to the largest of its kind */
+static double
+error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, const struct belief_prior *prior)
+{
+	long double mean[DIM_MAX], cov[DIM_MAX * DIM_MAX], trace = 0, most = 0, wrong = 0;
+	struct belief_posterior *p = belief_posterior_new(dim);
+	double worst = 0;
+
+	twin(e, n, dim, prior, mean, cov);
+	if (belief_solve(p, b, prior, &f) < 0) {
+		belief_posterior_free(p);
+		return INFINITY;
+	}
+	for (size_t i = 0; i < dim; i++) {
+		most = fmaxl(most, fabsl(mean[i]));
+		wrong = fmaxl(wrong, fabsl(mean[i] - belief_mean(p)[i]));
+		trace += cov[i * dim + i];
+	}
+	worst = (double)(most > 0 ? wrong / most : wrong);
+	double *scratch = calloc(belief_scratch(p) + 1, sizeof *scratch);
+	struct event *x = make_events(5, dim, 99);
+	for (int k = 0; k < 5; k++) {
+		long double v = 0;
+		for (size_t i = 0; i < dim; i++)
+			for (size_t j = 0; j < dim; j++)
+				v += cov[i * dim + j] * x[k].f[i] * x[k].f[j];
+		worst = fmax(worst, fabs(belief_variance(p, x[k].f, scratch) / (double)v - 1));
+	}
+	worst = fmax(worst, fabs(belief_share_unknown(p) / (double)(trace * prior->lambda / dim) - 1));
+	free(x);
+	free(scratch);
+	belief_posterior_free(p);
+	return worst;
+}
+
+static int
+learn(struct belief *b, const struct event *e, size_t from, size_t to, double half_life)
+{
+	for (size_t i = from; i < to; i++)
+		if (belief_learn(b, e[i].f, e[i].reward, e[i].time, half_life, &f) < 0)
+			return -1;
+	return 0;
+}
+
+/* Stores the belief and reads it again, as between two runs. */
+static void
+through_bytes(struct belief *b)
+{
+	struct buf bytes = {0};
+
+	belief_encode(b, &bytes);
+	if (belief_decode(b, bytes.at, bytes.n, &f) < 0)
+		claim(0, "a stored belief can be read: %s", f.text);
+	buf_free(&bytes);
+}
+
+static int
+same(const struct belief *a, const struct belief *b)
+{
+	struct buf x = {0}, y = {0};
+
+	belief_encode(a, &x);
+	belief_encode(b, &y);
+	int yes = x.n == y.n && memcmp(x.at, y.at, x.n) == 0;
+	buf_free(&x);
+	buf_free(&y);
+	return yes;
+}
+
+static const struct belief_prior prior = { 100, .02, .03, 0 }, fading = { 100, .02, .03, 7.5 }, soft = { .5, .3, -.2, 40 };
+
+static void
+against_the_twin(void)
+{
+	static const size_t dims[] = { 1, 2, 7, 24 }, ns[] = { 0, 1, 2, 5, 20, 60, 300 };
+	static const struct belief_prior *const priors[] = { &prior, &fading, &soft };
+
+	for (size_t p = 0; p < 3; p++) {
+		double worst = 0;
+		int n_obs = 0, n_sums = 0;
+		for (size_t d = 0; d < 4; d++) {
+			struct event *e = make_events(300, dims[d], 5 + d);
+			for (size_t k = 0; k < 7; k++) {
+				struct belief *b = belief_new(dims[d]);
+				learn(b, e, 0, ns[k], priors[p]->half_life);
+				if (ns[k] > 0) {
+					n_obs += strcmp(belief_form(b), "observations") == 0;
+					n_sums += strcmp(belief_form(b), "sums") == 0;
+				}
+				worst = fmax(worst, error_of(b, e, ns[k], dims[d], priors[p]));
+				belief_free(b);
+			}
+			free(e);
+		}
+		claim(worst < 1e-9 && n_obs > 5 && n_sums > 5, "mean, variance and share unknown are those of the formulas "
+		    "(half-life %g, %d times from observations, %d from sums): within %.1e", priors[p]->half_life, n_obs, n_sums,
+		    worst);
+	}
+}
+
+static void
+known_by_hand(void)
+{
+	/* one dimension, two rewards: Lambda = 2 + (1 + 4) / .5 = 12, b = (1 * .9 + 2 * -.1) / .5 = 1.4 */
+	const struct belief_prior p = { 2, .5, .1, 0 };
+	struct belief *b = belief_new(1);
+	struct belief_posterior *post = belief_posterior_new(1);
+	double scratch[4];
+
+	belief_learn(b, (float[]){ 1 }, 1, 1, 0, &f);
+	belief_learn(b, (float[]){ 2 }, 0, 2, 0, &f);
+	belief_solve(post, b, &p, &f);
+	claim(fabs(belief_mean(post)[0] - 1.4 / 12) < 1e-15 && fabs(belief_variance(post, (float[]){ 3 }, scratch) - 9. / 12) < 1e-14,
+	    "the posterior of two rewards in one dimension is the one done by hand");
+	/* The prototype's mistake: the old mean times the new precision enters again, so the mean grows for ever. */
+	struct event *e = make_events(200, 3, 8);
+	struct belief *many = belief_new(3), *twice = belief_new(3);
+	struct belief_posterior *wide = belief_posterior_new(3);
+	double before, after;
+	for (int i = 0; i < 200; i++)
+		e[i].reward = .5 + e[i].f[0];
+	learn(many, e, 0, 200, 0);
+	belief_solve(wide, many, &prior, &f);
+	before = belief_mean(wide)[0];
+	learn(twice, e, 0, 200, 0);
+	for (int i = 0; i < 200; i++)
+		belief_learn(twice, e[i].f, e[i].reward, 201 + i, 0, &f);
+	belief_solve(wide, twice, &prior, &f);
+	after = belief_mean(wide)[0];
+	claim(before > .8 && before < 1.05 && fabs(after - before) < .1, "the mean comes near the truth (1) and stays there "
+	    "as rewards repeat: %.3f, %.3f", before, after);
+	claim(belief_variance(wide, e[0].f, scratch) >= 0, "a variance is not negative");
+	belief_clear(many);
+	belief_solve(wide, many, &prior, &f);
+	claim(belief_mean(wide)[0] == 0 && belief_variance(wide, (float[]){ 3, 4, 0 }, scratch) == .25 && belief_share_unknown(wide) == 1,
+	    "nobody's posterior is the prior");
+	belief_posterior_free(wide);
+	belief_posterior_free(post);
+	belief_free(twice);
+	belief_free(many);
+	belief_free(b);
+	free(e);
+}
+
+static void
+cuts(void)
+{
+	for (int h = 0; h < 2; h++) {
+		double half_life = h ? 7.5 : 0;
+		struct event *e = make_events(90, 9, 3);
+		e[10].time = e[9].time;         /* ties and late ones */
+		e[40].time = 3;
+		e[70].time = 20;
+		struct belief *whole = belief_new(9);
+		learn(whole, e, 0, 90, half_life);
+		int n_same = 0;
+		for (size_t cut = 0; cut <= 90; cut++) {
+			struct belief *b = belief_new(9);
+			learn(b, e, 0, cut, half_life);
+			if (cut > 0)
+				through_bytes(b);
+			learn(b, e, cut, 90, half_life);
+			n_same += same(b, whole);
+			belief_free(b);
+		}
+		claim(n_same == 91 && strcmp(belief_form(whole), "sums") == 0,
+		    "a stream cut anywhere gives the same bits (half-life %g)", half_life);
+		const struct belief_prior p = { 100, .02, .03, half_life };
+		double worst = error_of(whole, e, 90, 9, &p);
+		claim(worst < 1e-9, "late events count as their age says (half-life %g): within %.1e", half_life, worst);
+		belief_free(whole);
+		free(e);
+	}
+}
+
+static void
+merges(void)
+{
+	static const size_t sizes[][2] = { { 3, 4 }, { 5, 12 }, { 12, 50 }, { 40, 60 }, { 0, 5 }, { 50, 0 } };
+
+	for (int h = 0; h < 2; h++) {
+		double half_life = h ? 7.5 : 0, worst = 0;
+		int n_same = 0;
+		for (size_t k = 0; k < 6; k++) {
+			size_t n_a = sizes[k][0], n_b = sizes[k][1];
+			struct event *e = make_events(n_a + n_b, 6, 20 + k);
+			struct belief *a = belief_new(6), *b = belief_new(6), *ab = belief_new(6), *ba = belief_new(6);
+			learn(a, e, 0, n_a, half_life);
+			learn(b, e, n_a, n_a + n_b, half_life);
+			belief_merge(ab, a, half_life);
+			belief_merge(ab, b, half_life);
+			belief_merge(ba, b, half_life);
+			belief_merge(ba, a, half_life);
+			n_same += same(ab, ba);
+			const struct belief_prior p = { 100, .02, .03, half_life };
+			worst = fmax(worst, error_of(ab, e, n_a + n_b, 6, &p));
+			belief_free(a);
+			belief_free(b);
+			belief_free(ab);
+			belief_free(ba);
+			free(e);
+		}
+		claim(n_same == 6, "A + B and B + A are the same bits (half-life %g)", half_life);
+		claim(worst < 1e-9, "a sum of beliefs is the belief of all events (half-life %g): within %.1e", half_life, worst);
+		/* associative to rounding: compare the sums themselves */
+		struct event *e = make_events(120, 6, 31);
+		struct belief *part[3], *left = belief_new(6), *right = belief_new(6);
+		for (size_t i = 0; i < 3; i++) {
+			part[i] = belief_new(6);
+			learn(part[i], e, i * 40, (i + 1) * 40, half_life);
+		}
+		belief_merge(left, part[0], half_life);
+		belief_merge(left, part[1], half_life);
+		belief_merge(left, part[2], half_life);
+		belief_merge(part[1], part[2], half_life);
+		belief_merge(right, part[0], half_life);
+		belief_merge(right, part[1], half_life);
+		struct buf x = {0}, y = {0};
+		belief_export(left, &x);
+		belief_export(right, &y);
+		const double *u = (const double *)x.at, *v = (const double *)y.at;
+		double most = 0;
+		for (size_t i = 0; i < x.n / 8; i++)
+			most = fmax(most, fabs(u[i] - v[i]) / fmax(fabs(u[i]), 1e-3));
+		claim(x.n == y.n && most < 1e-12, "(A + B) + C and A + (B + C) agree to rounding (half-life %g): %.1e", half_life, most);
+		buf_free(&x);
+		buf_free(&y);
+		for (size_t i = 0; i < 3; i++)
+			belief_free(part[i]);
+		belief_free(left);
+		belief_free(right);
+		free(e);
+	}
+	/* integer features: sums are exact, so any grouping gives the same bits */
+	struct belief *a = belief_new(3), *b = belief_new(3), *whole = belief_new(3);
+	for (int i = 0; i < 60; i++) {
+		float x[3] = { (float)(i % 5 - 2), (float)(i % 3), (float)(i % 7 - 3) };
+		belief_learn(i % 2 ? a : b, x, i % 4 == 0, i, 0, &f);
+		belief_learn(whole, x, i % 4 == 0, i, 0, &f);
+	}
+	belief_merge(a, b, 0);
+	claim(same(a, whole), "with integer features a merge is exact");
+	belief_free(a);
+	belief_free(b);
+	belief_free(whole);
+}
+
+static void
+bytes(void)
+{
+	struct event *e = make_events(60, 5, 12);
+	struct buf stored = {0}, numbers = {0};
+	size_t n_refused = 0, n_tried = 0, n_back = 0;
+
+	for (size_t n = 0; n <= 60; n += 6) {
+		struct belief *b = belief_new(5), *c = belief_new(5);
+		learn(b, e, 0, n, 0);
+		buf_clear(&stored);
+		belief_encode(b, &stored);
+		for (size_t cut = 0; cut < stored.n; cut++, n_tried++)
+			n_refused += belief_decode(c, stored.at, cut, &f) < 0 && f.status == EX_DATAERR;
+		if (n > 0) {
+			buf_clear(&numbers);
+			belief_export(b, &numbers);
+			belief_import(c, belief_form(b), n, belief_first_time(b), belief_last_time(b), (double *)numbers.at,
+			    numbers.n / 8, &f);
+			n_back += same(b, c) && belief_digest(b) == belief_digest(c);
+		}
+		belief_free(b);
+		belief_free(c);
+	}
+	claim(n_refused == n_tried, "a belief cut short anywhere is refused (%zu cuts)", n_tried);
+	claim(n_back == 10, "numbers exported and imported give the same bits");
+	struct belief *b = belief_new(5), *other = belief_new(6);
+	learn(b, e, 0, 3, 0);
+	buf_clear(&stored);
+	belief_encode(b, &stored);
+	claim(belief_decode(other, stored.at, stored.n, &f) < 0 && strstr(f.text, "dimension 5, expected 6"),
+	    "a belief of another dimension is refused with both named");
+	memset(stored.at + 56, 0xFF, 4);
+	claim(belief_decode(other, stored.at, stored.n, &f) < 0, "bytes that are no number are refused");
+	claim(belief_learn(b, e[0].f, NAN, 1, 0, &f) < 0 && belief_learn(b, e[0].f, 1, INFINITY, 0, &f) < 0 &&
+	    belief_learn(b, (float[]){ 0, 0, NAN, 0, 0 }, 1, 1, 0, &f) < 0 && belief_n(b) == 3,
+	    "a reward, time or feature that is not finite changes nothing");
+	/* sums of no data: a negative diagonal */
+	double bad[3 + 10 + 15] = { 1, 1, 1 };
+	bad[3 + 10] = -1e9;
+	struct belief_posterior *p = belief_posterior_new(5);
+	claim(belief_import(b, "sums", 1, 1, 1, bad, 28, &f) == 0 && belief_solve(p, b, &prior, &f) < 0 && f.status == EX_DATAERR,
+	    "sums that are those of no data are refused by the solve");
+	belief_posterior_free(p);
+	belief_free(b);
+	belief_free(other);
+	buf_free(&stored);
+	buf_free(&numbers);
+	free(e);
+}
+
+static void
+tracks(void)
+{
+	for (int h = 0; h < 2; h++) {
+		const struct belief_prior p = { 100, .02, .03, h ? 7.5 : 0 };
+		struct event *e = make_events(70, 8, 77);
+		struct belief *b = belief_new(8);
+		struct belief_track *t = belief_track_new(8);
+		struct belief_posterior *post = belief_posterior_new(8);
+		double all[70][8], worst = 0;
+		for (size_t i = 0; i < 70; i++) {
+			memcpy(all[i], belief_track_mean(t, b, &p, &f), sizeof all[i]);
+			belief_solve(post, b, &p, &f);
+			for (size_t d = 0; d < 8; d++)
+				worst = fmax(worst, fabs(belief_mean(post)[d] - all[i][d]));
+			learn(b, e, i, i + 1, p.half_life);
+		}
+		claim(worst < 1e-12, "the mean before each observation is that of the belief then (half-life %g): %.1e", p.half_life, worst);
+		int n_same = 0;
+		for (size_t cut = 0; cut < 70; cut++) {
+			belief_clear(b);
+			belief_track_reset(t);
+			learn(b, e, 0, cut, p.half_life);
+			n_same += memcmp(belief_track_mean(t, b, &p, &f), all[cut], sizeof all[cut]) == 0;
+		}
+		claim(n_same == 70, "and has the same bits when a run begins there (half-life %g)", p.half_life);
+		belief_posterior_free(post);
+		belief_track_free(t);
+		belief_free(b);
+		free(e);
+	}
+}
+
+static void
+clusters(void)
+{
+	struct belief_cluster *a = belief_cluster_new(2), *b = belief_cluster_new(2), *c = belief_cluster_new(2);
+	struct buf bytes_of = {0};
+	double scratch[2];
+
+	belief_cluster_solve(a, &f);
+	claim(fabs(belief_cluster_bonus(a, (float[]){ .6f, .8f }, scratch) - 1) < 1e-7, "a new cluster's bonus is the length of q");
+	/* I + sum = [[2, 0], [0, 5]]: q = (1, 1) gives sqrt(1/2 + 1/5) */
+	belief_cluster_learn(a, (float[]){ 1, 0 });
+	belief_cluster_learn(b, (float[]){ 0, 2 });
+	belief_cluster_merge(a, b);
+	belief_cluster_solve(a, &f);
+	claim(fabs(belief_cluster_bonus(a, (float[]){ 1, 1 }, scratch) - sqrt(.7)) < 1e-15 && belief_cluster_n(a) == 2,
+	    "two clusters added give the bonus done by hand");
+	belief_cluster_encode(a, &bytes_of);
+	int refused = 1;
+	for (size_t cut = 0; cut < bytes_of.n; cut++)
+		refused &= belief_cluster_decode(c, bytes_of.at, cut, &f) < 0;
+	claim(refused && belief_cluster_decode(c, bytes_of.at, bytes_of.n, &f) == 0 && belief_cluster_n(c) == 2,
+	    "a stored cluster is read back, a cut one refused");
+	buf_free(&bytes_of);
+	belief_cluster_free(a);
+	belief_cluster_free(b);
+	belief_cluster_free(c);
+}
+
+int
+main(void)
+{
+	if (mat_check(&f) < 0)
+		claim(0, "%s", f.text);
+	against_the_twin();
+	known_by_hand();
+	cuts();
+	merges();
+	bytes();
+	tracks();
+	clusters();
+	return claim_n_failed != 0;
+}
