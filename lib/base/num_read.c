@@ -217,8 +217,11 @@ num_scan_f32(const char *s, const char *end, float *value)
 			return d.n_byte;
 		}
 	}
-	*value = (float)nearest(&f32, &d, s);
-	return isfinite(*value) ? d.n_byte : 0;
+	double x = nearest(&f32, &d, s);
+	if (!isfinite(x))
+		return 0;
+	*value = (float)x;
+	return d.n_byte;
 }
 
 size_t
@@ -239,8 +242,11 @@ num_scan_f64(const char *s, const char *end, double *value)
 		*value = d.is_negative ? -x : x;
 		return d.n_byte;
 	}
-	*value = nearest(&f64, &d, s);
-	return isfinite(*value) ? d.n_byte : 0;
+	double x = nearest(&f64, &d, s);
+	if (!isfinite(x))
+		return 0;
+	*value = x;
+	return d.n_byte;
 }
 
 int
