@@ -84,9 +84,9 @@ distance(const char *a, const char *b)
 static void
 nearer(const char *typed, const char *name, const char **best, size_t *least)
 {
-	size_t d = distance(typed, name);
+	size_t n = strlen(typed), d = n > 1 && strncmp(typed, name, n) == 0 ? 1 : distance(typed, name);
 
-	if (d < *least && d <= (strlen(typed) > 4 ? 2u : 1u)) {
+	if (d < *least && d <= (n > 4 ? 2u : 1u)) {
 		*least = d;
 		*best = name;
 	}
