@@ -17,7 +17,7 @@ Chat, by model:
   drop-K       closes the connection without a byte K times, then ok
   hang         never answers; drip: one byte every tenth of a second
   html, broken, empty, cut, nothing, error       status 200 and something else than an answer
-  sse-...      event streams: see STREAMS
+  sse-...      event streams: see STREAMS; sse-drop loses the connection in the middle
 Embeddings of a text, [bytes, number of a's, 1], by model: ok, shuffled, unnumbered, base64, count, length, twice, nan,
   null, empty.
 Models, by the path before /v1/models: one model "ok"; /two two of them; /many many; /none none; /old status 404.
@@ -61,6 +61,7 @@ STREAMS = {
     "sse-error-first": [data({"error": {"message": "out of memory"}})],
     "sse-broken": [data(WORDS[1]), data("{\"choices\": [")],
     "sse-cut": [data(w) for w in WORDS],
+    "sse-drop": [data(w) for w in WORDS[:3]],
     "sse-cut-line": [data(w) for w in WORDS] + ["data: [DO"],
 }
 
@@ -117,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(404, "no such page: " + self.path)
         message = body["messages"][-1]["content"]
         if model.startswith("sse-") and model in STREAMS:
-            return self.stream(STREAMS[model])
+            return self.stream(STREAMS[model], model)
         with lock:
             seen[model, message] = seen.get((model, message), 0) + 1
             n = seen[model, message]
@@ -181,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             pass
 
-    def stream(self, pieces):
+    def stream(self, pieces, model):
         """In chunks of seven bytes, so that lines, characters and JSON are cut wherever it hurts."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
@@ -193,7 +194,10 @@ class Handler(BaseHTTPRequestHandler):
                 piece = text[i:i + 7]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 self.wfile.flush()
-            self.wfile.write(b"0\r\n\r\n")
+            if model == "sse-drop":
+                self.close_connection = True
+            else:
+                self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
 

@@ -97,8 +97,8 @@ put_request(const struct chat *chat, size_t i, int for_cache, struct buf *b, str
 		buf_printf(b, ",\"%s\":%zu", n->new_token_name && !for_cache ? "max_completion_tokens" : "max_tokens", o->max_tokens);
 	put_number(b, "temperature", o->temperature);
 	put_number(b, "top_p", o->top_p);
-	if (o->seed != UINT64_MAX)
-		buf_printf(b, ",\"seed\":%" PRIu64, o->seed);
+	if (o->seed)
+		buf_printf(b, ",\"seed\":%s", o->seed);
 	for (size_t k = 0; k < o->stop.n; k++) {
 		buf_puts(b, k ? "," : ",\"stop\":[");
 		if (json_put_string(b, o->stop.at[k], strlen(o->stop.at[k])) < 0)

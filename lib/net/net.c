@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "net/inside.h"
 
 /* 1 if a component of the path names a version: /v1, /v1beta/openai, /api/v3 */
@@ -153,6 +154,9 @@ check_options(const struct net_options *o, struct fault *f)
 		return fault(f, EX_USAGE, "--tries: expected 1 to 30, got %zu", o->n_try);
 	if (o->n_parallel < 1 || o->n_parallel > 1024)
 		return fault(f, EX_USAGE, "--jobs: expected 1 to 1024, got %zu", o->n_parallel);
+	uint64_t seed;
+	if (o->seed && num_read_u64(o->seed, strlen(o->seed), &seed) < 0)
+		return fault(f, EX_USAGE, "--seed: expected a whole number, got %s", fault_quote(o->seed, strlen(o->seed)));
 	return 0;
 }
 

@@ -31,10 +31,10 @@ struct net_options {
 	double retry_wait_s;            /* before the second try, without Retry-After */
 	size_t n_try, n_parallel;       /* at least 1 */
 	int dry_run, stream, keep_going;
-	/* chat only; NAN, 0, UINT64_MAX, none: not sent */
+	/* chat only; NAN, 0, NULL, none: not sent */
 	double temperature, top_p;
 	size_t max_tokens;
-	uint64_t seed;
+	const char *seed;               /* digits */
 	struct opt_list stop;
 };
 extern struct net_options net_options;

@@ -11,27 +11,26 @@ struct net_options net_options = {
 	.n_parallel = 1,
 	.temperature = NAN,
 	.top_p = NAN,
-	.seed = UINT64_MAX,
 };
 
 #define REACHING \
 	{ 0, "key-file", OPT_FILE, &net_options.key_file, "FILE", "file with the key; else HARE_API_KEY or OPENAI_API_KEY", NULL, NULL }, \
 	{ 0, "extra", OPT_STRING, &net_options.extra, "JSON", "object merged into each request", NULL, NULL }, \
-	{ 0, "connect-timeout", OPT_REAL, &net_options.connect_timeout_s, "SECONDS", "to reach the server (10)", NULL, NULL }, \
-	{ 0, "idle-timeout", OPT_REAL, &net_options.idle_timeout_s, "SECONDS", "without any byte (120)", NULL, NULL }, \
-	{ 0, "total-timeout", OPT_REAL, &net_options.total_timeout_s, "SECONDS", "for one try in all (600)", NULL, NULL }, \
-	{ 0, "tries", OPT_SIZE, &net_options.n_try, "N", "tries in all when the server is busy or away (5)", NULL, NULL }, \
-	{ 0, "retry-wait", OPT_REAL, &net_options.retry_wait_s, "SECONDS", "before the second try, then doubled (0.5)", NULL, NULL }
+	{ 0, "connect-timeout", OPT_REAL, &net_options.connect_timeout_s, "SECONDS", "to reach the server", NULL, NULL }, \
+	{ 0, "idle-timeout", OPT_REAL, &net_options.idle_timeout_s, "SECONDS", "without any byte", NULL, NULL }, \
+	{ 0, "total-timeout", OPT_REAL, &net_options.total_timeout_s, "SECONDS", "for one try in all", NULL, NULL }, \
+	{ 0, "tries", OPT_SIZE, &net_options.n_try, "N", "tries in all when the server is busy or away", NULL, NULL }, \
+	{ 0, "retry-wait", OPT_REAL, &net_options.retry_wait_s, "SECONDS", "before the second try, then doubled", NULL, NULL }
 
 const struct opt net_opts[] = {
 	{ 0, "endpoint", OPT_STRING, &net_options.url, "URL", "ask this OpenAI-compatible server", NULL, "HARE_ENDPOINT" },
 	{ 0, "model", OPT_STRING, &net_options.model, "NAME", "model to ask for; else the only one that the server has", NULL, NULL },
 	REACHING,
-	{ 'j', "jobs", OPT_SIZE, &net_options.n_parallel, "N", "requests at once (1)", NULL, NULL },
+	{ 'j', "jobs", OPT_SIZE, &net_options.n_parallel, "N", "requests at once", NULL, NULL },
 	{ 0, "temperature", OPT_REAL, &net_options.temperature, "T", "sent if given", NULL, NULL },
 	{ 0, "top-p", OPT_REAL, &net_options.top_p, "P", "sent if given", NULL, NULL },
 	{ 0, "max-tokens", OPT_SIZE, &net_options.max_tokens, "N", "sent if given", NULL, NULL },
-	{ 0, "seed", OPT_U64, &net_options.seed, "N", "sent if given", NULL, NULL },
+	{ 0, "seed", OPT_STRING, &net_options.seed, "N", "sent if given", NULL, NULL },
 	{ 0, "stop", OPT_LIST, &net_options.stop, "TEXT", "ends an answer; may be given again", NULL, NULL },
 	{ 0, "stream", OPT_FLAG, &net_options.stream, NULL, "have answers sent in pieces", NULL, NULL },
 	{ 0, "cache", OPT_FILE, &net_options.cache, "FILE", "keep answers here and do not ask twice", NULL, NULL },
