@@ -189,6 +189,14 @@ mat_solve_many64(const double *l, size_t n, double *b, size_t n_b, int both)
 		    l, to_int(n), b, to_int(n));
 }
 
+void
+mat_gram64(const double *x, size_t n_row, size_t n, double *a)
+{
+	if (n_row == 0 || n == 0)
+		return;
+	cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, to_int(n), to_int(n_row), 1, x, to_int(n), 1, a, to_int(n));
+}
+
 double
 mat_dot64(const float *x, const float *y, size_t n)
 {

@@ -24,6 +24,7 @@ size_t pool_n(const struct pool *p);            /* rows */
 size_t pool_dim(const struct pool *p);
 size_t pool_n_cluster(const struct pool *p);
 const char *pool_space(const struct pool *p);
+size_t pool_n_segment(const struct pool *p);
 
 /* Rows [from, from + n) as float32 [n][dim]: borrowed from the mapping where they lie together, else put into
    scratch [n][dim]. NULL with *f set if they are damaged. Safe from several threads, each with its own scratch. */
@@ -39,21 +40,32 @@ struct span pool_text(const struct pool *p, size_t row, size_t column);         
 int pool_check_row(struct pool *p, size_t row, struct fault *f);                /* verifies its id and texts */
 int pool_check(struct pool *p, struct fault *f);                                /* everything */
 
-size_t pool_find(const struct pool *p, struct span id);         /* row, or SIZE_MAX; O(log n), the first if several */
+/* Verifies what it reads: 1 with *row set (the first if several POOLs have the id), 0, or -1 with *f set if that part
+   of the pool is damaged. O(log n) a segment. */
+int pool_lookup(struct pool *p, struct span id, size_t *row, struct fault *f);
+size_t pool_find(const struct pool *p, struct span id);         /* the same: row, or SIZE_MAX, also for damage */
 
-/* Mean [dim] of the rows and the standard deviation of x_i.x_j over pairs i /= j, from sums that the segments carry
-   (maths.md: xbar, sd_s). 0 for a pool of fewer than two rows. */
+/* Mean [dim] of the rows (mean may be NULL) and the standard deviation of x_i.x_j over pairs i /= j, from sums that the
+   segments carry; hare-pool(5) has the formulas. The sums are whole numbers of 2^-18, so both are the same however the
+   pool is cut. 0 for a pool of fewer than two rows. */
 double pool_score_sd(const struct pool *p, double *mean);
 
 /* -- building -- */
 struct pool_builder;
 struct pool_builder *pool_create(const char *path, size_t dim, const char *space, size_t n_cluster,
     const char *const *column, size_t n_column, struct fault *f);
-/* text [n_column]. id must be new, not empty, without blanks: *f says which is wrong (without position; the caller
-   adds where). x must be of unit length within 1e-3, or zero. */
+/* text [n_column]. id must not be empty nor hold blanks, x must be of unit length within 1e-3, or zero; else EX_DATAERR,
+   *f says what is wrong (without position, which the caller adds) and nothing was added. That ids are new is found by
+   pool_commit(). Rows stream to temporary files without a name in the folder of path: memory is 40 bytes a row and
+   the bytes of dim^2 doubles. */
 int pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster, const struct span *text, struct fault *f);
 int pool_commit(struct pool_builder *b, struct fault *f);       /* frees b, also on failure */
-void pool_abort(struct pool_builder *b);
+void pool_abort(struct pool_builder *b);                        /* the old file stays; NULL is allowed */
+int pool_id_is_good(struct span id);
+/* An existing POOL gains a segment, which may have other columns; pool_commit() replaces the file. One at a time: else
+   EX_TEMPFAIL. space, space_name: as in pool_open(). */
+struct pool_builder *pool_extend(const char *path, size_t dim, const char *space, const char *space_name, size_t n_cluster,
+    const char *const *column, size_t n_column, struct fault *f);
 /* All segments of p, in order, into one file of one segment. */
 int pool_write(const char *path, struct pool *p, size_t from, size_t n, struct fault *f);
 
