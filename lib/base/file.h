@@ -11,7 +11,9 @@
 
 /* A file written under a temporary name in its own folder, then synced and renamed: a reader sees the old file or
    the new one. A killed writer leaves the old file, and a temporary that the next writer of the same name does not
-   trip over. */
+   trip over; one that is ended by SIGINT, SIGTERM, SIGHUP or SIGPIPE removes it first. A symbolic link stays and the
+   file it leads to is replaced. What is no regular file (a device, a FIFO) is written straight. path is read only
+   during the call. */
 struct file_out;
 struct file_out *file_out_open(const char *path, mode_t mode, struct fault *f);
 int file_out_fd(struct file_out *o);

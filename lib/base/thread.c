@@ -8,13 +8,13 @@
 
 enum { N_WORKER_MAX = 256 };
 
-/* One job at a time. A worker w takes part when w < job.n_thread; worker 0 is the caller itself. */
+/* One job at a time. A worker w takes part when w < n_thread; worker 0 is the caller itself. */
 static struct {
 	pthread_mutex_t lock;           /* of all below but next */
 	pthread_cond_t wake, done;
 	size_t n_started;               /* workers 1 .. n_started exist */
 	uint64_t n_job;                 /* jobs given out so far: tells a new one from one already seen */
-	size_t n_busy;                  /* workers that have not finished the present job */
+	size_t n_busy;                  /* workers that have joined the present job and not finished it */
 	size_t n_thread, n_task;
 	void (*task)(void *arg, size_t i, size_t worker);
 	void *arg;
@@ -58,6 +58,7 @@ work(void *number)
 		while (pool.n_job == n_seen || worker >= pool.n_thread)
 			pthread_cond_wait(&pool.wake, &pool.lock);
 		n_seen = pool.n_job;
+		pool.n_busy++;
 		size_t n_task = pool.n_task;
 		void (*task)(void *, size_t, size_t) = pool.task;
 		void *arg = pool.arg;
@@ -102,13 +103,10 @@ thread_for(size_t n_thread, size_t n_task, void (*task)(void *arg, size_t i, siz
 		return;
 	}
 	pthread_mutex_lock(&pool.lock);
-	/* A worker that slept through an earlier job must not take it for this one: n_job only grows, and a
-	   worker below n_thread was waited for, so all of them stand at the last job they belonged to. */
 	pool.n_thread = start_workers(n_thread);
 	pool.n_task = n_task;
 	pool.task = task;
 	pool.arg = arg;
-	pool.n_busy = pool.n_thread - 1;
 	atomic_store(&pool.next, 0);
 	pool.n_job++;
 	pthread_cond_broadcast(&pool.wake);
@@ -117,10 +115,10 @@ thread_for(size_t n_thread, size_t n_task, void (*task)(void *arg, size_t i, siz
 	take_tasks(0, n_task, task, arg);
 
 	pthread_mutex_lock(&pool.lock);
+	/* All tasks are taken: a worker that has not woken up by now is not waited for, and may not join any more. */
+	pool.n_thread = 0;
 	while (pool.n_busy > 0)
 		pthread_cond_wait(&pool.done, &pool.lock);
-	/* Nobody may join a job that is over: between jobs no worker is wanted. */
-	pool.n_thread = 0;
 	pthread_mutex_unlock(&pool.lock);
 	pthread_mutex_unlock(&owner);
 }
