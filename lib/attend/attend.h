@@ -29,7 +29,7 @@
    while no query has a bonus. */
 struct attend_pool {
 	size_t n_row, dim, n_cluster;   /* n_row > 0 */
-	const double *mean;             /* [dim] */
+	const double *mean;             /* [dim], what the features of the user's belief are counted from */
 	const float *(*rows)(void *arg, size_t from, size_t n, float *scratch, struct fault *f);
 	size_t (*cluster)(void *arg, size_t row);
 	void *arg;
