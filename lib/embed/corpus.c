@@ -106,7 +106,7 @@ corpus_find(const struct corpus *c, struct span word)
 }
 
 static uint32_t
-intern(struct corpus *c, uint64_t hash, struct span word)
+number_of(struct corpus *c, uint64_t hash, struct span word)
 {
 	struct corpus_slot *s = slot_of(c, hash, word.at, word.n);
 
@@ -124,6 +124,12 @@ intern(struct corpus *c, uint64_t hash, struct span word)
 	if (2 * c->n_word > c->n_slot)
 		grow_slots(c);
 	return (uint32_t)w;
+}
+
+uint32_t
+corpus_intern(struct corpus *c, struct span word)
+{
+	return number_of(c, hash64(word.at, word.n, 0), word);
 }
 
 struct cut {
@@ -169,7 +175,7 @@ corpus_add(struct corpus *c, const struct span *text, size_t n, size_t n_thread,
 		for (size_t j = 0; j < w->n; j++) {
 			if (j + AHEAD < w->n)
 				__builtin_prefetch(&c->slot[hash[j + AHEAD] & (c->n_slot - 1)]);
-			uint32_t word = intern(c, hash[j], w->at[j]);
+			uint32_t word = number_of(c, hash[j], w->at[j]);
 			c->word_count[word]++;
 			if (c->word_last[word] != doc_1) {
 				c->word_last[word] = doc_1;

@@ -40,6 +40,8 @@ int corpus_add(struct corpus *c, const struct span *text, size_t n, size_t n_thr
 struct span corpus_word(const struct corpus *c, size_t word);
 /* UINT32_MAX if it did not occur. */
 uint32_t corpus_find(const struct corpus *c, struct span word);
+/* The number of a word, a new one if it did not occur; counts nothing: for a corpus used as a dictionary. */
+uint32_t corpus_intern(struct corpus *c, struct span word);
 void corpus_drop_tokens(struct corpus *c);      /* once the matrix is made: words and counts stay */
 
 /* Terms: words, and pairs of neighbours as "word next", sorted by their bytes. */
@@ -48,7 +50,8 @@ struct terms {
 	struct buf bytes;
 	uint32_t *start;                /* [n + 1] into bytes */
 	uint32_t *df;                   /* [n] */
-	uint32_t (*word)[2];            /* [n] words of the corpus; the second is UINT32_MAX for a word alone */
+	uint32_t (*word)[2];            /* [n] words of the corpus; the second is UINT32_MAX for a word alone,
+	                                   the first too for one that does not occur in it */
 };
 struct terms_options {
 	size_t n_max, min_df;

@@ -367,7 +367,8 @@ terms_matrix(struct sparse *a, const struct terms *t, const struct corpus *c, in
 		b.of_pair[i].term = UINT32_MAX;
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->word[i][1] == UINT32_MAX) {
-			of_word[t->word[i][0]] = (uint32_t)i;
+			if (t->word[i][0] != UINT32_MAX)
+				of_word[t->word[i][0]] = (uint32_t)i;
 			continue;
 		}
 		uint64_t key = (uint64_t)t->word[i][0] << 32 | t->word[i][1];
