@@ -230,12 +230,6 @@ by_id(const void *a, const void *b, void *arg)
 	return c != 0 ? c : x->row < y->row ? -1 : 1;
 }
 
-static int
-twice(const struct pool_builder *b, struct span id, struct fault *f)
-{
-	return fault(f, EX_DATAERR, "%s: id \"%s\" is there twice", b->path, fault_quote(id.at, id.n));
-}
-
 /* Rows in byte order of their ids: [n_row], to be freed. NULL with *f set if an id is there twice. */
 static uint32_t *
 sort_ids(struct pool_builder *b, struct fault *f)
@@ -260,10 +254,14 @@ sort_ids(struct pool_builder *b, struct fault *f)
 		size_t where;
 		order[i] = key[i].row;
 		if (i > 0 && pool_compare(id_of(&ids, key[i - 1].row), id) == 0)
-			r = twice(b, id, f);
+			r = fault(f, EX_DATAERR, "%s: id \"%s\" is there twice: records %u and %u of those that are added", b->path,
+			    fault_quote(id.at, id.n), key[i - 1].row + 1, key[i].row + 1);
 		int found = r == 0 && b->old ? pool_lookup(b->old, id, &where, f) : 0;
-		if (found != 0)
-			r = found > 0 ? twice(b, id, f) : -1;
+		if (found > 0)
+			r = fault(f, EX_DATAERR, "%s: id \"%s\" is there already: record %u of those that are added", b->path,
+			    fault_quote(id.at, id.n), key[i].row + 1);
+		else if (found < 0)
+			r = -1;
 	}
 	free(key);
 	if (r < 0) {
