@@ -12,6 +12,8 @@ Chat, by model:
   busy-S-K     status S for the first K requests with that message, then ok
   after-X-K    status 429 with Retry-After X ("date": in 2 seconds) K times, then ok
   status-S     status S always; the error repeats the request's Authorization
+  picky        "fail-S" in the message gives status S, "once-S" only the first time
+  together-N   answers once N requests wait for an answer, or says 500 after ten seconds
   tokens       status 400 that names max_completion_tokens while max_tokens is sent
   redirect-S, here-S, file-S      status S to the other server, to another path of this one, to a file: URL
   drop-K       closes the connection without a byte K times, then ok
@@ -33,6 +35,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 lock = threading.Lock()
+company = threading.Condition()
 seen = {}
 log = None
 
@@ -140,6 +143,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(429, "slow down", [("Retry-After", value)])
         if how[0] == "status":
             return self.error(int(how[1]), "no entry for %s\nor anybody" % self.headers.get("Authorization", "nobody"))
+        if how[0] == "picky":
+            for word in message.split():
+                if word.startswith("fail-") or (word.startswith("once-") and n == 1):
+                    return self.error(int(word[5:]), "cannot answer " + message)
+        if how[0] == "together" and not self.together(int(how[1])):
+            return self.error(500, "nobody else came")
         if how[0] == "tokens" and "max_tokens" in body:
             return self.error(400, "Unsupported parameter: use 'max_completion_tokens' instead of 'max_tokens'.")
         if how[0] == "redirect" and self.server.name == "main":
@@ -172,6 +181,12 @@ class Handler(BaseHTTPRequestHandler):
         if how[0] == "plain":
             return self.reply(200, {"choices": [{"message": {"content": echo}}]})
         return self.ok(echo)
+
+    def together(self, n):
+        with company:
+            seen["waiting"] = seen.get("waiting", 0) + 1
+            company.notify_all()
+            return company.wait_for(lambda: seen["waiting"] >= n, 10)
 
     def drip(self):
         try:
