@@ -13,6 +13,7 @@ enum { ITEM_MAX = 24, TEXT_MAX = 4096, WORD_MIN = 4, WORD_LONG = 45 };
 #define WORDS_HEAD_START 12.            /* half a sentence: Sainte-Lague's one half */
 #define MMR_RELEVANCE .7
 #define NOTHING_NEW .6                  /* cosine to a sentence that was taken */
+#define NO_LEAD .7                      /* an item that has not spoken yet had better begin at its beginning */
 #define FULL .85                        /* of the words: then no odd short sentence is squeezed in */
 
 /* -- tf-idf over the candidates -- */
@@ -220,6 +221,8 @@ choose(const struct decode *d, size_t n_item, size_t n_left, size_t n_list_left,
 			continue;
 		double share = d->items[u->item].weight / (d->used[u->item] + WORDS_HEAD_START);
 		double relevance = best_share > 0 ? share / best_share * u->worth : u->worth;
+		if (u->place > 0 && d->used[u->item] == 0)
+			relevance *= NO_LEAD;
 		double score = MMR_RELEVANCE * relevance - (1 - MMR_RELEVANCE) * u->nearest;
 		if (!fits)              /* only if nothing else is there to begin with */
 			score -= 10;
@@ -244,6 +247,31 @@ take(struct decode *d, size_t i)
 			u->nearest = fmax(u->nearest, cosine(d->terms + u->term_at, u->n_term,
 			    d->terms + taken->term_at, taken->n_term));
 	}
+}
+
+/* 1 if a reader needs the title to know what this is about: the sentence begins with This, It, ... or without a subject
+   ("Writes tests of ...", "Vectors, matrices, ..."), and does not hold the title's words anyhow. */
+static int
+wants_title(struct decode *d, const struct decode_unit *u, struct span title)
+{
+	struct span s = d->sentences[u->first].text;
+	size_t n = 0, n_missing = 0;
+
+	if (title.n == 0 || d->sentences[u->first].mark.at)
+		return 0;
+	while (n < s.n && s.at[n] != ' ' && s.at[n] != ',' && s.at[n] != '\n')
+		n++;
+	if (!decode_leans(s) && !(n > 3 && s.at[n - 1] == 's' && s.at[n - 2] != 's'))
+		return 0;
+	buf_clear(&d->text);
+	decode_put_sentence(&d->text, title);
+	text_words(&d->words, d->text.at, d->text.n);
+	for (size_t i = 0; i < d->words.n; i++) {
+		const struct decode_term wanted = { term_id(d, d->words.at[i]), 0 };
+		n_missing += u->n_term == 0 ||
+		    !bsearch(&wanted, d->terms + u->term_at, u->n_term, sizeof wanted, compare_terms);
+	}
+	return n_missing > 0;
 }
 
 static void
@@ -308,8 +336,9 @@ decode_blend(struct decode *d, struct span query, const struct decode_item *item
 		int begins_line = u->item != last || after_list;
 		if (begins_line && last != SIZE_MAX)
 			buf_putc(out, '\n');
-		if (u->item != last && sources) {
-			decode_put_sentence(out, decode_title(d, row));
+		struct span title = decode_title(d, row);
+		if (u->item != last && (sources || (title.at != pool_id(d->pool, row).at && wants_title(d, u, title)))) {
+			decode_put_sentence(out, title);
 			buf_putc(out, ':');
 			begins_line = 0;
 		}

@@ -45,9 +45,10 @@ struct decode *decode_new(struct pool *p, const struct decode_columns *c);
 void decode_free(struct decode *d);     /* NULL is allowed */
 
 /* Appends a new text of at most about n_word words (a first sentence that is longer comes whole) to *out; nothing if the
-   items have no text. Items' sentences are separated by a line end. sources: " [id]" behind each sentence and the title
-   in front of each item's. query may be empty. items need not be sorted. -1 with *f set if a text is damaged.
-   cost: linear in the words of the heaviest items (at most 24, of at most 4 KiB each). */
+   items have no text. An item's sentences are one line, behind its title where the first of them does not tell what it is
+   about. sources: behind its title always, and " [id]" behind each sentence. query may be empty; items need not be
+   sorted. -1 with *f set if a text is damaged.
+   cost: linear in the words of the heaviest items (at most 24, of at most 4 KiB a column). */
 int decode_blend(struct decode *d, struct span query, const struct decode_item *items, size_t n_item, size_t n_word,
     int sources, struct buf *out, struct fault *f);
 

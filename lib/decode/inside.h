@@ -62,6 +62,9 @@ void decode_sort(struct decode *d, const struct decode_item *items, size_t n_ite
 struct span decode_title(const struct decode *d, size_t row);
 /* Cuts one text of an item of this rank into units behind d->units. */
 void decode_cut(struct decode *d, size_t rank, const char *text, size_t n);
+/* 1 if a sentence begins in a way that says little without the one before (It, This, ...). English only: others lose
+   nothing but this care. */
+int decode_leans(struct span sentence);
 /* Appends a sentence, line ends and blanks in it turned into one blank. */
 void decode_put_sentence(struct buf *out, struct span text);
 

@@ -59,7 +59,8 @@ put_item(struct decode *d, size_t rank, double mass, size_t n_max, struct buf *o
 
 	buf_printf(out, "%s%zu. ", rank ? "\n\n" : "", rank + 1);
 	decode_put_sentence(out, decode_title(d, item->row));
-	buf_printf(out, " (%.0f %%)", mass > 0 ? 100 * item->weight / mass : 0);
+	double percent = mass > 0 ? 100 * item->weight / mass : 100;
+	buf_printf(out, percent < 1 ? " (under 1 %%)" : " (%.0f %%)", percent);
 	for (size_t c = 0; c < d->columns->n_text; c++) {
 		struct span text = pool_text(d->pool, item->row, d->columns->text[c]);
 		while (text.n > 0 && strchr(" \t\r\n", text.at[text.n - 1]))

@@ -23,9 +23,8 @@ decode_put_sentence(struct buf *out, struct span text)
 	}
 }
 
-/* Sentences that begin so say little without the one before. English only: others lose nothing but this care. */
-static int
-leans(struct span s)
+int
+decode_leans(struct span s)
 {
 	static const char *const openers[] = {
 		"additionally", "afterwards", "also", "although", "and", "another", "besides", "both", "but", "consequently",
@@ -119,8 +118,8 @@ decode_cut(struct decode *d, size_t rank, const char *text, size_t n)
 		if (!announced && !goes_on) {
 			begin_unit(d, rank, d->n_sentence);
 			u = &d->units[d->n_unit - 1];
-			/* the first sentence of an item leans on its title, which the reader may not see: let it stand */
-			u->leans = u->place > 0 && leans(s);
+			/* the first sentence of an item leans on its title, which is put before it */
+			u->leans = u->place > 0 && decode_leans(s);
 		}
 		u->is_list |= mark.at != NULL;
 		u->n_sentence++;
