@@ -111,6 +111,9 @@ open_state(struct decoding *d, struct fault *f)
 	if (!d->state || learn_settings(d->state, &settings, f) < 0 ||
 	    learn_check_space(&settings, state_file, pool_space(d->pool), pool_path.at[0], f) < 0)
 		return -1;
+	if (settings.dim > 0 && settings.dim != pool_dim(d->pool))
+		return fault(f, EX_DATAERR, "%s: its beliefs have %zu dimensions, the vectors of %s have %zu", state_file,
+		    settings.dim, pool_path.at[0], pool_dim(d->pool));
 	d->prior = settings.prior;
 	d->belief = belief_new(pool_dim(d->pool));
 	d->posterior = belief_posterior_new(pool_dim(d->pool));
