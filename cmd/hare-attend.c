@@ -1,0 +1,697 @@
+/* hare-attend - attention of queries and their users over pools of knowledge */
+#include <err.h>
+#include <errno.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attend/attend.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/num.h"
+#include "base/opt.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "belief/belief.h"
+#include "filter.h"
+#include "learn/learn.h"
+#include "mat/mat.h"
+#include "model/model.h"
+#include "pool/pool.h"
+#include "record/record.h"
+#include "state/state.h"
+#include "tensor/tensor.h"
+
+enum { BATCH_ROWS = 256 };
+/* No vector of a text is as long; beyond it scores would leave the range of float. */
+static const double X_LENGTH_MAX = 1e12;
+
+static const char *model_name, *state_name, *npy_path, *text_name;
+static struct opt_list pool_name;
+static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN;
+static size_t n_top = 10, n_choose;
+static uint64_t seed;
+static int explain, no_z, no_x, as_list;
+
+static const struct opt opts[] = {
+	{ 'm', "model", OPT_FILE, &model_name, "MODEL", "the embedding space, and the constants of attention", NULL,
+	    "HARE_MODEL" },
+	{ 'p', "pool", OPT_LIST, &pool_name, "POOL", "what is attended to; several act as one", NULL, "HARE_POOL" },
+	{ 's', "state", OPT_FILE, &state_name, "STATE", "what is known of the users; without it, nobody is known", NULL,
+	    "HARE_STATE" },
+	{ 'k', "top", OPT_SIZE, &n_top, "N", "items to list", NULL, NULL },
+	{ 'a', "alpha", OPT_REAL, &alpha, "A", "weight of the exploration bonus; default: the model's, times beta", NULL,
+	    NULL },
+	{ 0, "kappa", OPT_REAL, &kappa, "K", "widening by uncertainty, 0 for none; default: the model's", NULL, NULL },
+	{ 0, "gain", OPT_REAL, &gain, "G", "weight of the user beside the query; default: the model's", NULL, NULL },
+	{ 0, "beta", OPT_REAL, &beta, "B", "scale of the logits; default: from the pool", NULL, NULL },
+	{ 0, "choose", OPT_SIZE, &n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
+	{ 0, "seed", OPT_U64, &seed, "S", "of the draws", NULL, NULL },
+	{ 'e', "explain", OPT_FLAG, &explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
+	{ 0, "text", OPT_STRING, &text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
+	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "also write all z to FILE, as NPY", NULL, NULL },
+	{ 0, "no-z", OPT_FLAG, &no_z, NULL, "leave out the column z", NULL, NULL },
+	{ 0, "no-x", OPT_FLAG, &no_x, NULL, "do not pass on the column x", NULL, NULL },
+	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
+	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
+};
+
+/* What the state tells of the people of a batch. */
+struct person {
+	struct span name;
+	uint64_t hash;
+	int is_known;
+	struct belief *belief;
+	struct belief_posterior *posterior;
+	struct fault fault;
+	int failed;
+};
+
+struct attending {
+	struct model *model;
+	struct pool *pool;
+	struct state *state;            /* NULL: not given, or not there yet */
+	int has_learnt;                 /* the state has settings, and they are those used */
+	struct belief_prior prior;
+	struct attend_settings set;
+	struct attend *attend;
+	struct record_in *in;
+	struct record_out *out;
+	struct npy_writer *npy;
+	double *mean;                   /* [dim], the model's: what the features of beliefs are counted from */
+	int x_column, user_column;      /* -1: none */
+	size_t text_column;
+	size_t n_batch;                 /* rows at once */
+	size_t n_asked, n_known;        /* queries so far, and those of known users */
+	struct belief_cluster **cluster;        /* [n_cluster], NULL for one without observations */
+	size_t n_cluster;
+	int has_bonus;
+	uint64_t generation;            /* commits of the state when clusters were read, plus one; 0: not yet */
+	/* the batch at hand */
+	size_t n_query, n_person;
+	size_t *row;                    /* [n_batch], the record of a query */
+	float *x;                       /* [n_batch][dim] */
+	double *bonus;                  /* [n_batch][n_cluster] */
+	struct person *person;          /* [n_batch] */
+	struct person **by_name;        /* [2 n_slot], open addressing */
+	size_t n_slot;
+	struct attend_query *query;     /* [n_batch] */
+	struct attend_result *result;   /* [n_batch] */
+	struct record_row *cells;       /* [n_batch] */
+	float *aim;                     /* [n_thread][dim] */
+	double *scratch;                /* [n_thread][dim] */
+	size_t *chosen;                 /* [n_batch][n_choose], rows drawn */
+	double *propensity;             /* [n_batch][n_choose] */
+	size_t *n_chosen;               /* [n_batch] */
+};
+
+/* -- opening -- */
+
+static const float *
+rows_of_pool(void *arg, size_t from, size_t n, float *scratch, struct fault *f)
+{
+	return pool_rows(arg, from, n, scratch, f);
+}
+
+static size_t
+cluster_of_row(void *arg, size_t row)
+{
+	return pool_cluster(arg, row);
+}
+
+static double
+variance_of_user(const void *user, const float *f, double *scratch)
+{
+	return belief_variance(user, f, scratch);
+}
+
+static int
+open_pool(struct attending *a, struct fault *f)
+{
+	if (!(a->model = model_open(model_name, f)) ||
+	    !(a->pool = pool_open(pool_name.at, pool_name.n, a->model->space, model_name, f)))
+		return -1;
+	size_t n = pool_n(a->pool), dim = pool_dim(a->pool);
+	if (n == 0)
+		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
+	a->text_column = SIZE_MAX;
+	if (text_name && strcmp(text_name, "id") != 0 &&
+	    (a->text_column = pool_column(a->pool, text_name)) == SIZE_MAX)
+		return fault(f, EX_DATAERR, "%s: no text column \"%s\"", pool_name.at[0],
+		    fault_quote(text_name, strlen(text_name)));
+	a->mean = xmalloc(dim, sizeof *a->mean);
+	double score_sd = pool_score_sd(a->pool, a->mean);
+	/* A belief lives with the MODEL, not with one POOL, and so do the features it was learnt from. */
+	for (size_t d = 0; d < dim; d++)
+		a->mean[d] = a->model->mean[d];
+	a->prior = a->model->prior;
+	a->set = (struct attend_settings){
+		.gain = isnan(gain) ? a->model->gain : gain,
+		.kappa = isnan(kappa) ? a->model->widening : kappa,
+		.beta = isnan(beta) ? attend_beta(n, dim, score_sd) : beta,
+		.n_top = n_top,
+		.n_thread = record_options.n_thread,
+	};
+	a->set.alpha = isnan(alpha) ? a->model->bonus * a->set.beta : alpha;
+	return 0;
+}
+
+/* 1 if the state is open, 0 if it is not there yet: then everybody is new. */
+static int
+open_state(struct attending *a, struct fault *f)
+{
+	if (a->has_learnt)
+		return 1;
+	if (!a->state && (!state_name || (access(state_name, F_OK) != 0 && errno == ENOENT)))
+		return 0;
+	if (!a->state && !(a->state = state_open(state_name, STATE_READ, f)))
+		return -1;
+	struct learn_settings known;
+	a->has_learnt = learn_settings(a->state, &known, f);
+	if (a->has_learnt < 0 || learn_check_space(&known, state_name, a->model->space, model_name, f) < 0)
+		return -1;
+	if (!a->has_learnt)
+		return 1;
+	if (known.dim != pool_dim(a->pool))
+		return fault(f, EX_DATAERR, "%s: users have %zu dimensions, %s has %zu", state_name, known.dim, model_name,
+		    pool_dim(a->pool));
+	a->prior = known.prior;
+	/* Features "x" are vectors as they are. */
+	if (strcmp(known.feature, "x") == 0)
+		memset(a->mean, 0, known.dim * sizeof *a->mean);
+	return 1;
+}
+
+static int
+open_records(struct attending *a, int n_file, char *const *file, struct fault *f)
+{
+	static const char *const explained[] = { "rank", "item", "weight", "content", "personal", "bonus", "temperature",
+	    "logit" };
+	static const char *const found[] = { "items", "weights", "entropy", "uncertainty" };
+	static const char *const drawn[] = { "item", "propensity" };
+	const char *name[10];
+	size_t n_name = 0;
+
+	if (!(a->in = record_open(n_file, file, f)) || (a->x_column = record_need(a->in, "x", f)) < 0)
+		return -1;
+	/* Who names the column means it to be there. */
+	const char *user = record_column_name("user");
+	a->user_column = strcmp(user, "user") == 0 ? record_find(a->in, "user") : record_need(a->in, "user", f);
+	if (a->user_column < 0 && strcmp(user, "user") != 0)
+		return -1;
+	if (explain) {
+		for (size_t i = 0; i < sizeof explained / sizeof *explained; i++)
+			name[n_name++] = explained[i];
+		if (text_name)
+			name[n_name++] = text_name;
+	} else {
+		if (!no_z)
+			name[n_name++] = record_column_name("z");
+		for (size_t i = 0; i < sizeof found / sizeof *found; i++)
+			name[n_name++] = record_column_name(found[i]);
+		for (size_t i = 0; n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
+			name[n_name++] = record_column_name(drawn[i]);
+	}
+	const int drop[] = { no_x ? a->x_column : -1, -1 };
+	a->out = record_out_open(a->in, drop, name, n_name, f);
+	return a->out ? 0 : -1;
+}
+
+/* Everything that a batch needs, taken once. */
+static void
+take_scratch(struct attending *a)
+{
+	size_t dim = pool_dim(a->pool), n_thread = record_options.n_thread;
+	struct attend_pool pool = { .n_row = pool_n(a->pool), .dim = dim, .n_cluster = pool_n_cluster(a->pool),
+	    .mean = a->mean, .rows = rows_of_pool, .cluster = cluster_of_row, .arg = a->pool };
+
+	a->set.lambda = a->prior.lambda;
+	a->set.n_thread = n_thread;
+	a->n_cluster = pool.n_cluster;
+	/* A user's covariance, and its factor, may take dim x dim doubles each. */
+	a->n_batch = attend_batch(pool.n_row, state_name ? 2 * dim * dim * sizeof(double) : 0, BATCH_ROWS);
+	a->attend = attend_new(&pool, &a->set, a->n_batch);
+	a->row = xcalloc(a->n_batch, sizeof *a->row);
+	a->x = xcalloc(a->n_batch * dim, sizeof *a->x);
+	a->bonus = xcalloc(a->n_batch * a->n_cluster, sizeof *a->bonus);
+	a->query = xcalloc(a->n_batch, sizeof *a->query);
+	a->result = xcalloc(a->n_batch, sizeof *a->result);
+	a->cells = xcalloc(a->n_batch, sizeof *a->cells);
+	a->person = xcalloc(a->n_batch, sizeof *a->person);
+	for (a->n_slot = 1; a->n_slot < 2 * a->n_batch; a->n_slot *= 2)
+		;
+	a->by_name = xcalloc(a->n_slot, sizeof *a->by_name);
+	a->aim = xcalloc(n_thread * dim, sizeof *a->aim);
+	a->scratch = xcalloc(n_thread * dim, sizeof *a->scratch);
+	a->cluster = xcalloc(a->n_cluster, sizeof *a->cluster);
+	as_list = n_choose > 1;
+	n_choose = n_choose < pool.n_row ? n_choose : pool.n_row;
+	a->chosen = xcalloc(a->n_batch * n_choose, sizeof *a->chosen);
+	a->propensity = xcalloc(a->n_batch * n_choose, sizeof *a->propensity);
+	a->n_chosen = xcalloc(a->n_batch, sizeof *a->n_chosen);
+}
+
+static void
+let_go(struct attending *a)
+{
+	for (size_t c = 0; a->cluster && c < a->n_cluster; c++)
+		belief_cluster_free(a->cluster[c]);
+	for (size_t i = 0; a->person && i < a->n_batch; i++) {
+		belief_free(a->person[i].belief);
+		belief_posterior_free(a->person[i].posterior);
+		record_row_free(&a->cells[i]);
+	}
+	free(a->n_chosen);
+	free(a->propensity);
+	free(a->chosen);
+	free(a->cluster);
+	free(a->scratch);
+	free(a->aim);
+	free(a->by_name);
+	free(a->person);
+	free(a->cells);
+	free(a->result);
+	free(a->query);
+	free(a->bonus);
+	free(a->x);
+	free(a->row);
+	attend_free(a->attend);
+	free(a->mean);
+	pool_close(a->pool);
+	model_close(a->model);
+}
+
+/* -- what the state knows -- */
+
+static struct person *
+find_person(struct attending *a, struct span name)
+{
+	uint64_t hash = hash64(name.at, name.n, 0);
+	size_t slot = hash & (a->n_slot - 1);
+
+	for (; a->by_name[slot]; slot = (slot + 1) & (a->n_slot - 1)) {
+		struct person *p = a->by_name[slot];
+		if (p->hash == hash && p->name.n == name.n && memcmp(p->name.at, name.at, name.n) == 0)
+			return p;
+	}
+	struct person *p = a->by_name[slot] = &a->person[a->n_person++];
+	p->name = name;
+	p->hash = hash;
+	p->is_known = 0;
+	p->failed = 0;
+	return p;
+}
+
+static int
+read_person(struct attending *a, struct person *p, struct buf *value, struct fault *f)
+{
+	int found;
+
+	buf_clear(value);
+	if ((found = state_get(a->state, "user", p->name, value, f)) <= 0)
+		return found;
+	if (!p->belief)
+		p->belief = belief_new(pool_dim(a->pool));
+	if (belief_decode(p->belief, value->at, value->n, f) < 0) {
+		struct fault why = *f;
+		return fault(f, why.status, "%s: user \"%s\": %s", state_name, fault_quote(p->name.at, p->name.n), why.text);
+	}
+	p->is_known = belief_n(p->belief) > 0;
+	return 0;
+}
+
+static void
+solve_person(void *arg, size_t i, size_t worker)
+{
+	struct attending *a = arg;
+	struct person *p = &a->person[i];
+
+	(void)worker;
+	if (!p->is_known)
+		return;
+	if (!p->posterior)
+		p->posterior = belief_posterior_new(pool_dim(a->pool));
+	p->failed = belief_solve(p->posterior, p->belief, &a->prior, &p->fault) < 0;
+}
+
+/* A cluster of the state; those that did not change since the last batch are solved already. */
+static int
+read_cluster(void *arg, struct span key, uint64_t n, double last_time, struct span value, struct fault *f)
+{
+	struct attending *a = arg;
+	uint64_t c;
+
+	(void)last_time;
+	if (num_read_u64(key.at, key.n, &c) < 0 || c >= a->n_cluster)
+		return fault(f, EX_DATAERR, "%s: cluster %s: the pool has %zu clusters", state_name,
+		    fault_quote(key.at, key.n), a->n_cluster);
+	if (a->cluster[c] && belief_cluster_n(a->cluster[c]) == n)
+		return 0;
+	if (!a->cluster[c])
+		a->cluster[c] = belief_cluster_new(pool_dim(a->pool));
+	if (belief_cluster_decode(a->cluster[c], value.at, value.n, f) < 0 || belief_cluster_solve(a->cluster[c], f) < 0) {
+		struct fault why = *f;
+		return fault(f, why.status, "%s: cluster %s: %s", state_name, fault_quote(key.at, key.n), why.text);
+	}
+	a->has_bonus |= n > 0;
+	return 0;
+}
+
+static int
+read_clusters(struct attending *a, struct fault *f)
+{
+	char uuid[33];
+	uint64_t generation;
+
+	if (state_identity(a->state, uuid, &generation, f) < 0)
+		return -1;
+	if (generation + 1 == a->generation)
+		return 0;
+	a->generation = generation + 1;
+	return state_each(a->state, "cluster", read_cluster, a, f);
+}
+
+/* Users and clusters as of one commit. */
+static int
+read_state(struct attending *a, struct fault *f)
+{
+	struct buf value = {0};
+	int status = 0;
+
+	if (state_begin_read(a->state, f) < 0)
+		return -1;
+	for (size_t i = 0; status == 0 && i < a->n_person; i++)
+		status = read_person(a, &a->person[i], &value, f);
+	if (status == 0 && a->set.alpha != 0)
+		status = read_clusters(a, f);
+	state_rollback(a->state);
+	buf_free(&value);
+	if (status < 0)
+		return -1;
+	thread_for(record_options.n_thread, a->n_person, solve_person, a);
+	for (size_t i = 0; i < a->n_person; i++)
+		if (a->person[i].failed)
+			return fault(f, a->person[i].fault.status, "%s: user \"%s\": %s", state_name,
+			    fault_quote(a->person[i].name.at, a->person[i].name.n), a->person[i].fault.text);
+	return 0;
+}
+
+/* U_c of every cluster for one query; without observations it is the length of a unit vector. */
+static void
+find_bonus(void *arg, size_t i, size_t worker)
+{
+	struct attending *a = arg;
+	size_t dim = pool_dim(a->pool);
+	float *q = a->aim + worker * dim;
+
+	attend_aim(a->query[i].x, a->query[i].user_mean, a->set.gain, dim, q);
+	double length = mat_normalise(q, dim);
+	for (size_t c = 0; c < a->n_cluster; c++)
+		a->bonus[i * a->n_cluster + c] = a->cluster[c] ?
+		    belief_cluster_bonus(a->cluster[c], q, a->scratch + worker * dim) : length > 0;
+	a->query[i].bonus = a->bonus + i * a->n_cluster;
+}
+
+/* -- a batch -- */
+
+/* The queries of n records. Returns 0, or -1 with *f set for a record that ends the run: the queries before it are
+   there nevertheless. */
+static int
+read_queries(struct attending *a, size_t n, struct fault *f)
+{
+	size_t dim = pool_dim(a->pool);
+
+	a->n_query = 0;
+	for (size_t i = 0; i < n; i++) {
+		float *x = a->x + a->n_query * dim;
+		int status = record_vector(a->in, i, a->x_column, x, dim, f);
+		if (status == 0 && mat_norm(x, dim) > X_LENGTH_MAX)
+			status = record_fault(a->in, i, a->x_column, f, "expected a vector of about unit length, got length %g",
+			    mat_norm(x, dim));
+		if (status < 0) {
+			if (record_bad(a->in, f) < 0)
+				return -1;
+			continue;
+		}
+		a->query[a->n_query] = (struct attend_query){ .x = x };
+		a->row[a->n_query++] = i;
+	}
+	return 0;
+}
+
+static int
+ask_state(struct attending *a, struct fault *f)
+{
+	int is_open = open_state(a, f);
+
+	if (is_open <= 0)
+		return is_open;
+	memset(a->by_name, 0, a->n_slot * sizeof(*a->by_name));
+	a->n_person = 0;
+	struct person **who = xcalloc(a->n_query, sizeof(*who));
+	for (size_t i = 0; a->user_column >= 0 && i < a->n_query; i++) {
+		struct span name = record_cell(a->in, a->row[i], a->user_column);
+		if (name.n > 0)
+			who[i] = find_person(a, name);
+	}
+	int status = read_state(a, f);
+	for (size_t i = 0; status == 0 && i < a->n_query; i++)
+		if (who[i] && who[i]->is_known) {
+			a->query[i].user_mean = belief_mean(who[i]->posterior);
+			a->query[i].variance = variance_of_user;
+			a->query[i].user = who[i]->posterior;
+			a->query[i].n_scratch = belief_scratch(who[i]->posterior);
+			a->n_known++;
+		}
+	free(who);
+	/* Where no cluster has been observed the bonus is the same everywhere, and cancels. */
+	if (status == 0 && a->has_bonus)
+		thread_for(record_options.n_thread, a->n_query, find_bonus, a);
+	return status;
+}
+
+/* A row draws by its own bytes, so its draws are the same in any order, batch and file. */
+static void
+choose(void *arg, size_t i, size_t worker)
+{
+	struct attending *a = arg;
+	struct span raw = record_raw(a->in, a->row[i]);
+	struct rng rng = rng_at(seed, hash64(raw.at, raw.n, 0));
+
+	(void)worker;
+	a->n_chosen[i] = attend_choose(a->attend, i, &rng, n_choose, a->chosen + i * n_choose,
+	    a->propensity + i * n_choose);
+}
+
+static void
+put_chosen(const struct attending *a, size_t i, struct record_row *cells)
+{
+	size_t n = a->n_chosen[i];
+	struct span *id = xmalloc(n, sizeof *id);
+	float *propensity = xmalloc(n, sizeof *propensity);
+
+	for (size_t c = 0; c < n; c++) {
+		id[c] = pool_id(a->pool, a->chosen[i * n_choose + c]);
+		propensity[c] = (float)a->propensity[i * n_choose + c];
+	}
+	if (!as_list) {
+		record_put_text(cells, id[0].at, id[0].n);
+		record_put_float(cells, propensity[0]);
+	} else {
+		record_put_list(cells, id, n);
+		record_put_floats(cells, propensity, n);
+	}
+	free(propensity);
+	free(id);
+}
+
+/* The new cells of one query; on any thread. */
+static void
+put_result(void *arg, size_t i, size_t worker)
+{
+	struct attending *a = arg;
+	const struct attend_result *r = &a->result[i];
+	struct record_row *cells = &a->cells[i];
+	struct span *id = xmalloc(r->n_item, sizeof *id);
+	float *weight = xmalloc(r->n_item, sizeof *weight);
+
+	(void)worker;
+	for (size_t k = 0; k < r->n_item; k++) {
+		id[k] = pool_id(a->pool, r->item[k].row);
+		weight[k] = (float)r->item[k].weight;
+	}
+	record_row_begin(cells, a->out);
+	if (!no_z)
+		record_put_vector(cells, r->z, pool_dim(a->pool));
+	record_put_list(cells, id, r->n_item);
+	record_put_floats(cells, weight, r->n_item);
+	record_put_float(cells, (float)r->entropy_nats);
+	record_put_float(cells, (float)r->uncertainty);
+	if (n_choose > 0)
+		put_chosen(a, i, cells);
+	free(weight);
+	free(id);
+}
+
+static int
+emit_explanation(struct attending *a, size_t i, struct fault *f)
+{
+	const struct attend_result *r = &a->result[i];
+	struct record_row *cells = &a->cells[i];
+
+	for (size_t k = 0; k < r->n_item; k++) {
+		const struct attend_item *item = &r->item[k];
+		struct span id = pool_id(a->pool, item->row);
+		record_row_begin(cells, a->out);
+		record_put_integer(cells, (int64_t)k + 1);
+		record_put_text(cells, id.at, id.n);
+		record_put_float(cells, (float)item->weight);
+		record_put_number(cells, item->content);
+		record_put_number(cells, item->personal);
+		record_put_number(cells, item->bonus);
+		record_put_number(cells, r->temperature);
+		record_put_number(cells, item->logit);
+		if (text_name) {
+			struct span text = a->text_column == SIZE_MAX ? id :
+			    pool_text(a->pool, item->row, a->text_column);
+			record_put_text(cells, text.at, text.n);
+		}
+		if (record_emit(a->out, a->in, a->row[i], cells, f) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Ids are about to be shown: they must be those that were written. */
+static int
+check_ids(struct attending *a, struct fault *f)
+{
+	for (size_t i = 0; i < a->n_query; i++) {
+		for (size_t k = 0; k < a->result[i].n_item; k++)
+			if (pool_check_row(a->pool, a->result[i].item[k].row, f) < 0)
+				return -1;
+		for (size_t c = 0; c < a->n_chosen[i]; c++)
+			if (pool_check_row(a->pool, a->chosen[i * n_choose + c], f) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+static int
+emit(struct attending *a, struct fault *f)
+{
+	if (n_choose > 0)
+		thread_for(record_options.n_thread, a->n_query, choose, a);
+	if (check_ids(a, f) < 0)
+		return -1;
+	if (!explain)
+		thread_for(record_options.n_thread, a->n_query, put_result, a);
+	for (size_t i = 0; i < a->n_query; i++) {
+		if (explain ? emit_explanation(a, i, f) < 0 : record_emit(a->out, a->in, a->row[i], &a->cells[i], f) < 0)
+			return -1;
+		if (a->npy && npy_put(a->npy, a->result[i].z, 1, f) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+attend_batch_of(struct attending *a, size_t n, struct fault *f)
+{
+	struct fault bad;
+	int stopped = read_queries(a, n, &bad) < 0;
+
+	if (a->n_query > 0) {
+		if (ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || emit(a, f) < 0)
+			return -1;
+		a->n_asked += a->n_query;
+	}
+	if (stopped)
+		*f = bad;
+	return stopped ? -1 : 0;
+}
+
+static int
+attend_all(struct attending *a, struct fault *f)
+{
+	ptrdiff_t n;
+
+	while ((n = record_batch(a->in, a->n_batch, f)) > 0) {
+		if (attend_batch_of(a, (size_t)n, f) < 0)
+			return -1;
+		if (record_would_block(a->in) && record_flush(a->out, f) < 0)
+			return -1;
+	}
+	return (int)n;
+}
+
+static int
+run(const struct opt_program *p, int n_operand, char **operand)
+{
+	struct attending a = { .user_column = -1 };
+	struct fault f, closing;
+	int is_open = 0;
+
+	if (!model_name)
+		opt_usage(p, "expected a MODEL: -m or HARE_MODEL");
+	if (pool_name.n == 0)
+		opt_usage(p, "expected a POOL: -p or HARE_POOL");
+	if (n_top == 0)
+		opt_usage(p, "-k: expected at least 1");
+	if (!isnan(kappa) && kappa < 0)
+		opt_usage(p, "--kappa: expected 0 or more, got %g", kappa);
+	if (!isnan(beta) && beta <= 0)
+		opt_usage(p, "--beta: expected more than 0, got %g", beta);
+	if (text_name && !explain)
+		opt_usage(p, "--text: goes with --explain");
+	if (n_choose > 0 && explain)
+		opt_usage(p, "--choose: not together with --explain");
+
+	int failed = mat_check(&f) < 0 || open_pool(&a, &f) < 0 || (is_open = open_state(&a, &f)) < 0 ||
+	    open_records(&a, n_operand, operand, &f) < 0;
+	if (!failed) {
+		if (state_name && !is_open && !record_options.quiet)
+			warnx("%s: not there yet: every user is new", state_name);
+		take_scratch(&a);
+		failed = (npy_path && !(a.npy = npy_create(npy_path, pool_dim(a.pool), &f))) || attend_all(&a, &f) < 0;
+	}
+	if (failed) {
+		npy_abort(a.npy);
+	} else if (a.npy && npy_commit(a.npy, &f) < 0) {
+		failed = 1;
+	}
+	if (!failed && record_options.verbose)
+		warnx("%zu quer%s, %zu by known users; %zu rows of %zu, beta %.4g, alpha %.4g, gain %.4g, kappa %.4g",
+		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), pool_dim(a.pool), a.set.beta,
+		    a.set.alpha, a.set.gain, a.set.kappa);
+	if (state_close(a.state, &closing) < 0 && !failed) {
+		f = closing;
+		failed = 1;
+	}
+	int status = filter_finish(a.in, a.out, failed ? f.status : EX_OK, &f);
+	let_go(&a);
+	return status;
+}
+
+static const struct opt_program program = {
+	.name = "hare-attend",
+	.summary = "attention of queries and their users over a pool of knowledge",
+	.usage = "-m MODEL -p POOL... [-s STATE] [-k N] [--alpha A] [--kappa K] [--choose N] [file ...]\n"
+	    "-m MODEL -p POOL... [-s STATE] --explain [-k N] [--text COLUMN] [file ...]",
+	.opts = opts,
+	.examples =
+	    "  printf 'user,query\\nann,I need help writing tests\\n' |\n"
+	    "    hare-embed -m skills.model -c query | hare-attend -m skills.model -p skills.pool -s team.state\n"
+	    "  hare-embed -m skills.model -c query < q.csv |\n"
+	    "    hare-attend -m skills.model -p skills.pool --explain --text title --no-x\n",
+	.run = run,
+};
+
+int
+main(int argc, char *argv[])
+{
+	file_init();
+	return opt_run(&program, argc, argv);
+}
