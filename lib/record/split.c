@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char bare_return[] = "a carriage return that ends no line";
+
 static void
 add_cell(struct record_in *in, uint64_t at, size_t n)
 {
@@ -49,6 +51,9 @@ split_tsv(struct record_in *in, const char *body, size_t n, struct fault *f)
 	size_t first = in->n_cell;
 	char name[64];
 
+	/* at a line's end, passed on before an LF, it would be gone for the next reader */
+	if (memchr(body, '\r', n))
+		return fault(f, EX_DATAERR, "%s", bare_return);
 	split_plain(in, body, n, '\t');
 	if (!memchr(body, '\\', n))
 		return 1;
@@ -110,7 +115,6 @@ grow_csv(void *at, size_t n)
 static int
 split_csv(struct record_in *in, const char *body, size_t n_body, const char *end, size_t n_end, struct fault *f)
 {
-	static const char bare_return[] = "a carriage return outside of quotes that ends no line";
 	struct csv_parser *csv = &in->csv;
 	char name[64];
 
@@ -124,13 +128,13 @@ split_csv(struct record_in *in, const char *body, size_t n_body, const char *end
 	}
 	/* libcsv passes over line ends before a row without a word, and takes a bare return for the end of one. */
 	if (n_body && body[0] == '\r' && !in->row_open)
-		return fault(f, EX_DATAERR, bare_return);
+		return fault(f, EX_DATAERR, "%s", bare_return);
 	in->n_csv_end = 0;
 	if (csv_parse(csv, body, n_body, on_cell, on_row, in) < n_body)
 		return fault(f, EX_DATAERR, "%s: %s", cell_name(in, in->n_cell - in->now.cell, name), csv->quoted ?
 		    "expected a comma or the line's end after the closing quote" : "a quote inside a cell that does not begin with one");
 	if (in->n_csv_end)
-		return fault(f, EX_DATAERR, bare_return);
+		return fault(f, EX_DATAERR, "%s", bare_return);
 	csv_parse(csv, end, n_end, on_cell, on_row, in);
 	return in->n_csv_end > 0;
 }
