@@ -13,7 +13,7 @@ enum { ITEM_MAX = 24, TEXT_MAX = 4096, WORD_MIN = 4, WORD_LONG = 45 };
 #define WORDS_HEAD_START 12.            /* half a sentence: Sainte-Lague's one half */
 #define MMR_RELEVANCE .7
 #define NOTHING_NEW .6                  /* cosine to a sentence that was taken */
-#define NO_LEAD .7                      /* an item that has not spoken yet had better begin at its beginning */
+#define NO_LEAD .8                      /* an item that has not spoken yet had better begin at its beginning */
 #define FULL .85                        /* of the words: then no odd short sentence is squeezed in */
 
 /* -- tf-idf over the candidates -- */

@@ -30,52 +30,57 @@ static const char without_person[] =
 
 enum { TOKEN_BYTES = 4, SHORTEST = 60 * TOKEN_BYTES };
 
-/* Bytes of the longest start of a text that ends at a sentence and has at most n_max bytes; at least its first sentence
-   if that alone has at most twice as many; else 0. */
+/* Bytes of the longest start of a text that ends at a sentence and has at most n_want bytes; its first sentence may have
+   twice as many, if there is room for them. */
 static size_t
-shorten(struct decode *d, struct span text, size_t n_max)
+shorten(struct decode *d, struct span text, size_t n_want, size_t n_room)
 {
 	size_t n = 0;
 
-	if (text.n <= n_max)
+	if (text.n <= n_want)
 		return text.n;
 	text_sentences(&d->cut, text.at, text.n);
 	for (size_t i = 0; i < d->cut.n; i++) {
 		size_t end = (size_t)(d->cut.at[i].at - text.at) + d->cut.at[i].n;
-		if (end > n_max && !(i == 0 && end <= 2 * n_max))
+		if (end > n_want && !(i == 0 && end <= 2 * n_want && end <= n_room))
 			break;
 		n = end;
 	}
 	return n;
 }
 
-/* One item with at most n_max bytes of text. 1 if something of its text was left out. */
+/* Appends one item with about n_want bytes of text, so that out has at most n_max bytes. 1 if all of its text came, 0 if
+   not, -1 (and out as it was) if there is no room for it. */
 static int
-put_item(struct decode *d, size_t rank, double mass, size_t n_max, struct buf *out)
+put_item(struct decode *d, size_t rank, double mass, size_t n_want, size_t n_max, struct buf *out)
 {
 	const struct decode_item *item = &d->items[rank];
-	int cut = 0;
-	size_t n_left = n_max;
+	double percent = mass > 0 ? 100 * item->weight / mass : 100;
+	size_t n_before = out->n, n_put = 0;
+	int has_text = 0, whole = 1;
 
 	buf_printf(out, "%s%zu. ", rank ? "\n\n" : "", rank + 1);
 	decode_put_sentence(out, decode_title(d, item->row));
-	double percent = mass > 0 ? 100 * item->weight / mass : 100;
 	buf_printf(out, percent < 1 ? " (under 1 %%)" : " (%.0f %%)", percent);
-	for (size_t c = 0; c < d->columns->n_text; c++) {
+	for (size_t c = 0; c < d->columns->n_text && out->n < n_max; c++) {
 		struct span text = pool_text(d->pool, item->row, d->columns->text[c]);
 		while (text.n > 0 && strchr(" \t\r\n", text.at[text.n - 1]))
 			text.n--;
-		if (text.n == 0)
-			continue;
-		size_t n = cut ? 0 : shorten(d, text, n_left);
-		cut |= n < text.n;
+		has_text |= text.n > 0;
+		size_t n_room = n_max - out->n - 1, n_left = n_want > n_put ? n_want - n_put : 0;
+		size_t n = whole ? shorten(d, text, n_left < n_room ? n_left : n_room, n_room) : 0;
+		whole &= n == text.n;
 		if (n == 0)
 			continue;
 		buf_putc(out, '\n');
 		buf_put(out, text.at, n);
-		n_left -= n < n_left ? n : n_left;
+		n_put += n;
 	}
-	return cut;
+	if (out->n > n_max || (has_text && n_put == 0)) {
+		out->n = n_before;
+		return -1;
+	}
+	return whole;
 }
 
 /* All items that fit into n_max bytes when each text may have share * generosity of them; *n_in of them, *n_cut texts
@@ -87,15 +92,12 @@ lay_out(struct decode *d, size_t n_item, double mass, size_t n_max, double gener
 	buf_clear(out);
 	*n_in = *n_cut = 0;
 	for (size_t j = 0; j < n_item; j++) {
-		size_t n_before = out->n;
 		double share = mass > 0 ? d->items[j].weight / mass : 1. / (double)n_item;
 		double n_text = fmin(fmax(share * generosity * (double)n_max, SHORTEST), (double)n_max);
-		int cut = put_item(d, j, mass, (size_t)n_text, out);
-		if (out->n > n_max) {
-			out->n = n_before;
+		int whole = put_item(d, j, mass, (size_t)n_text, n_max, out);
+		if (whole < 0)
 			return;
-		}
-		*n_cut += (size_t)cut;
+		*n_cut += !whole;
 		(*n_in)++;
 	}
 }
