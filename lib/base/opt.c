@@ -264,7 +264,8 @@ read_name(const struct opt_program *p, struct command_line *c, const char *word,
 		try_builtin(p, word, next);
 	char *name = xstrndup(word, n_name);
 	const char *meant = nearest_name(c->all, c->n_all, name);
-	opt_usage(p, "unknown option --%s%s%s%s", fault_quote(name, n_name), meant ? " (did you mean --" : "",
+	free(name);
+	opt_usage(p, "unknown option --%s%s%s%s", fault_quote(word, n_name), meant ? " (did you mean --" : "",
 	    meant ? meant : "", meant ? "?)" : "");
 }
 
