@@ -188,6 +188,7 @@ refused() {
 		[ "${#stderr_lines[@]}" -eq 1 ]
 		[[ "$stderr" == 'hare-pool: cut: '* ]]
 	done
+	printf 'id,x\nnew,1 0\n' > new.csv
 	# a place in the size, the header, each part of the data, and the checksums
 	header=$(od -An -t u8 -N 8 p | tr -d ' ')
 	for at in 0 3 8 200 $((header + 8)) $((header + 8 + 64)) $((header + 8 + 128)) $((size - 100)) $((size - 1)); do
@@ -199,7 +200,7 @@ refused() {
 		[ "${#stderr_lines[@]}" -eq 1 ]
 		run -65 hare-pool dump bad
 		run -65 hare-pool merge -o m bad
-		run -65 hare-pool add -m "$model" -p bad /dev/null
+		run -65 hare-pool add -m "$model" -p bad new.csv
 	done
 	run -65 --separate-stderr hare-pool check -v p bad
 	[ "${#stderr_lines[@]}" -eq 2 ]
