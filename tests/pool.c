@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "claim.h"
 #include "mat/mat.h"
+#include "tensor/tensor.h"
 
 enum { DIM = 7, N = 700, N_CLUSTER = 5 };
 static const char space[] = "00112233445566778899aabbccddeeff";
@@ -259,6 +260,68 @@ damage(void)
 	claim(n_found == n_tried && n_tried > 300, "%zu of %zu pools with one bit flipped are found out: %s", n_found, n_tried, f.text);
 }
 
+/* The pool "whole" again, checksums and all, with one number of one tensor changed. */
+static int
+forge(const char *tensor, size_t at, const void *value, size_t n_byte)
+{
+	struct fault f;
+	struct tensor_file *t = tensor_open("whole", "pool", &f);
+	struct tensor_writer *w = tensor_create("bad", "pool", &f);
+	struct tensor v;
+	int r = 0;
+
+	tensor_set_meta(w, "space", "%s", tensor_meta(t, "space"));
+	tensor_set_meta(w, "dim", "%s", tensor_meta(t, "dim"));
+	tensor_set_meta(w, "n_cluster", "%s", tensor_meta(t, "n_cluster"));
+	tensor_set_meta(w, "n_segment", "%s", tensor_meta(t, "n_segment"));
+	tensor_declare_file(w, t);
+	for (size_t i = 0; r == 0 && i < tensor_count(t); i++) {
+		tensor_about(t, i, &v);
+		tensor_get(t, tensor_name(t, i), v.type, v.n_dim, v.shape, &v, &f);
+		char *copy = malloc(v.n_byte);
+		memcpy(copy, v.at, v.n_byte);
+		if (strcmp(tensor_name(t, i), tensor) == 0)
+			memcpy(copy + at * n_byte, value, n_byte);
+		r = tensor_put(w, copy, v.n_byte, &f);
+		free(copy);
+	}
+	tensor_close(t);
+	return r == 0 ? tensor_commit(w, &f) : (tensor_abort(w), -1);
+}
+
+static void
+forgery(void)
+{
+	struct fault f = {0};
+	static const struct { const char *tensor, *says; size_t at, n_byte; uint64_t value; } lie[] = {
+		{ "0.cluster", "of cluster 5 of 5", 3, 4, 5 }, { "0.cluster", "of cluster", 3, 4, UINT32_MAX },
+		{ "0.id.offset", "offsets of column id", 9, 8, UINT64_MAX }, { "0.id.offset", "offsets of column id", 0, 8, 1 },
+		{ "0.offset.title", "offsets of column title", 9, 8, 0 }, { "0.offset.title", "offsets of column title", N, 8, 1 << 30 },
+		{ "0.id.order", "names row 700 of 700", 0, 4, N }, { "0.id.order", "not in order", 5, 4, 0 }, { "0.id", "", 0, 1, ' ' },
+		{ "0.sum", "sums over rows", 0, 8, 17 }, { "0.sum", "not those of 700 unit rows", 0, 8, (uint64_t)1 << 62 },
+		{ "0.moment", "sums over rows", 3, 8, 17 }, { "0.moment", "not those of 700 unit rows", 0, 8, (uint64_t)1 << 63 },
+		{ "0.quartic", "sums over rows", 0, 8, 1 }, { "0.x", "has length", 10, 4, 0x40000000 }, { "0.x", "has length nan", 10, 4, 0x7FC00000 },
+	};
+
+	for (size_t k = 0; k < sizeof lie / sizeof *lie; k++) {
+		size_t n_byte = 0, row;
+		if (forge(lie[k].tensor, lie[k].at, &lie[k].value, lie[k].n_byte) < 0) {
+			claim(0, "a pool is forged");
+			continue;
+		}
+		struct pool *p = pool_open((const char *[]){ "bad" }, 1, NULL, NULL, &f);
+		for (size_t i = 0; p && i < pool_n(p); i++) {
+			n_byte += pool_id(p, i).n + pool_text(p, i, 0).n;
+			n_byte += pool_cluster(p, i) < N_CLUSTER;
+			pool_check_row(p, i, &f);
+			pool_lookup(p, (struct span){ id[i], strlen(id[i]) }, &row, &f);
+		}
+		claim((!p || (n_byte > N && pool_check(p, &f) < 0)) && f.status == EX_DATAERR && strstr(f.text, lie[k].says),
+		    "a %s that lies leads nowhere outside: %s", lie[k].tensor, f.text);
+		pool_close(p);
+	}
+}
+
 int
 main(void)
 {
@@ -272,6 +335,7 @@ main(void)
 	refusals();
 	corners();
 	damage();
+	forgery();
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
 		unlink(left[i]);
 	claim(chdir("/") == 0 && rmdir(folder) == 0, "nothing else was left behind");
