@@ -1,5 +1,8 @@
 /*
  * filter.h - what the ends of all filters have in common
+ *
+ * A program linked with it also shows progress, without doing anything for it: where stderr is a terminal and stdout
+ * is none, a line with rows, rate and time left, once a second from the second on; and one line for each SIGUSR1.
  */
 #ifndef HARE_CMD_FILTER_H
 #define HARE_CMD_FILTER_H

@@ -226,6 +226,17 @@ source_would_block(struct source *s)
 	return poll(&p, 1, 0) == 0;
 }
 
+double
+source_share(const struct source *s)
+{
+	struct stat st;
+	off_t at = s->is_regular ? lseek(s->fd, 0, SEEK_CUR) : -1;
+
+	if (at < s->start || fstat(s->fd, &st) < 0 || st.st_size <= s->start)
+		return -1;
+	return at >= st.st_size ? 1 : (double)(at - s->start) / (double)(st.st_size - s->start);
+}
+
 int
 source_skip_to(struct source *s, uint64_t offset, struct fault *f)
 {

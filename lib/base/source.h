@@ -27,4 +27,7 @@ int source_would_block(struct source *s);
 /* Goes on at this byte of the unpacked stream (seek for a plain file, else by reading). 0 or -1. */
 int source_skip_to(struct source *s, uint64_t offset, struct fault *f);
 
+/* Share of the file's own (packed) bytes that was read, in [0, 1]; -1 if its end is not known, as of a pipe. */
+double source_share(const struct source *s);
+
 #endif

@@ -6,6 +6,8 @@
 
 #include "base/thread.h"
 
+void (*record_on_batch)(const struct record_in *in);
+
 enum next { NEXT_ROW, NEXT_WAIT, NEXT_END, NEXT_HELD };
 
 static char *
@@ -295,11 +297,24 @@ record_batch(struct record_in *in, size_t n_max, struct fault *f)
 		if (next_row(in, in->n_row == 0) != NEXT_ROW)
 			break;
 	in->n_given = in->n_row;
+	in->n_row_given += in->n_row;
 	if (!in->n_row && in->is_held) {
 		*f = in->held;
 		return -1;
 	}
+	if (in->n_row && record_on_batch)
+		record_on_batch(in);
 	return (ptrdiff_t)in->n_row;
+}
+
+void
+record_progress(const struct record_in *in, uint64_t *n_row, double *share)
+{
+	double here = in->source ? source_share(in->source) : in->n_opened ? 1 : 0;
+
+	*n_row = in->n_row_given;
+	/* several files count as if they were of one size: their sizes are not worth a look at each */
+	*share = here < 0 ? -1 : ((double)in->n_opened - 1 + here) / (double)in->n_file;
 }
 
 int

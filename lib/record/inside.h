@@ -58,6 +58,7 @@ struct record_in {
 
 	struct record_line *row;        /* [n_row]: the batch, n_given, and at most one that was read ahead */
 	size_t n_row, n_row_cap, n_given;
+	uint64_t n_row_given;           /* in all batches */
 	struct record_cell *cell;
 	size_t n_cell, n_cell_cap;
 	struct buf decoded;

@@ -70,6 +70,11 @@ ptrdiff_t record_batch(struct record_in *in, size_t n_max, struct fault *f);
    ahead (a whole row, or what there is of it), so that spans of this batch are borrowed no longer. */
 int record_would_block(struct record_in *in);
 
+/* How far reading has come: rows given out, and the share of all files' bytes in [0, 1], -1 if that cannot be known. */
+void record_progress(const struct record_in *in, uint64_t *n_row, double *share);
+/* Called by every record_batch() that gives rows out, if it is not NULL: cmd/filter.c shows progress. */
+extern void (*record_on_batch)(const struct record_in *in);
+
 struct span record_cell(const struct record_in *in, size_t i, int column);      /* decoded; borrowed */
 struct span record_raw(const struct record_in *in, size_t i);                   /* the row without its line end */
 /* "FILE:LINE", in one of 4 buffers of the thread; and the parts of a position: */
