@@ -120,6 +120,20 @@ begin_progress(void)
 	sigaction(SIGUSR1, &usr1, NULL);
 }
 
+void
+filter_tell_bad(struct record_in *in)
+{
+	const char *text;
+	size_t n_told = 0;
+
+	if (!in || record_n_bad(in) == 0 || record_options.quiet)
+		return;
+	for (; (text = record_bad_text(in, n_told)); n_told++)
+		warnx("%s", text);
+	warnx("%zu bad row%s skipped%s", record_n_bad(in), record_n_bad(in) == 1 ? "" : "s",
+	    n_told < record_n_bad(in) ? "; the first of them are told above" : "");
+}
+
 int
 filter_finish(struct record_in *in, struct record_out *out, int status, const struct fault *f)
 {
@@ -129,15 +143,7 @@ filter_finish(struct record_in *in, struct record_out *out, int status, const st
 		fputs("\r\033[K", stderr);
 	if (status != EX_OK)
 		warnx("%s", f->text);
-	if (in && record_n_bad(in) > 0 && !record_options.quiet) {
-		const char *text;
-		size_t n_told = 0;
-
-		for (; (text = record_bad_text(in, n_told)); n_told++)
-			warnx("%s", text);
-		warnx("%zu bad row%s skipped%s", record_n_bad(in), record_n_bad(in) == 1 ? "" : "s",
-		    n_told < record_n_bad(in) ? "; the first of them are told above" : "");
-	}
+	filter_tell_bad(in);
 	if (record_out_close(out, &closing) < 0 && status == EX_OK) {
 		warnx("%s", closing.text);
 		status = closing.status;

@@ -14,4 +14,7 @@
    stdout. Returns what main should return. in and out may be NULL. */
 int filter_finish(struct record_in *in, struct record_out *out, int status, const struct fault *f);
 
+/* Of that, the rows that --skip-bad passed over: for programs that close one input and open another. */
+void filter_tell_bad(struct record_in *in);
+
 #endif

@@ -19,7 +19,7 @@ enum {
 enum sql {
 	SQL_BEGIN, SQL_BEGIN_READ, SQL_COMMIT, SQL_ROLLBACK,
 	SQL_META, SQL_META_SET, SQL_META_REMOVE,
-	SQL_FIND, SQL_GET, SQL_INSERT, SQL_UPDATE, SQL_DELETE, SQL_LAST_ID,
+	SQL_FIND, SQL_GET, SQL_INSERT, SQL_UPDATE, SQL_DELETE, SQL_LAST_ID, SQL_GAP, SQL_GAP_END, SQL_MOVE,
 	SQL_TOTAL, SQL_TOTAL_SET,
 	SQL_SOURCE, SQL_SOURCE_SET,
 	SQL_EVENT_ADD, SQL_EVENT_FORGET, SQL_LINEAGE_ADD,
@@ -29,7 +29,10 @@ enum sql {
 struct total {
 	char kind[KIND_MAX + 1];
 	uint64_t n_value, n_observation;
-	int changed, anew;              /* anew: puts of this transaction go behind all others */
+	int changed;
+	int anew;                       /* all of the kind is written again, behind all others, in the order of keys */
+	int64_t last_old_id;            /* anew: what has a higher id was written in this transaction */
+	struct buf done_key;            /* anew: up to and with this key all is moved */
 };
 
 struct state {
@@ -67,6 +70,7 @@ uint32_t state_text_crc(const char *table, struct span key, struct span value);
 /* The total of a kind in this transaction; NULL with *f set. */
 struct total *state_total(struct state *s, const char *kind, struct fault *f);
 int state_write_totals(struct state *s, struct fault *f);
+int state_finish_anew(struct state *s, struct fault *f);
 void state_forget_lookups(struct state *s);
 
 /* vfs.c: registers the page check under its name once; where the number of a refused page goes. */

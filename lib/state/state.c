@@ -25,6 +25,9 @@ static const char *const sql_text[N_SQL] = {
 	[SQL_UPDATE] = "UPDATE value SET id=?2, n=?3, t=?4, crc=?5, v=?6 WHERE id=?1",
 	[SQL_DELETE] = "DELETE FROM value WHERE id=?1",
 	[SQL_LAST_ID] = "SELECT max(id) FROM value",
+	[SQL_GAP] = "SELECT id FROM value WHERE kind=?1 AND key>=?2 AND id<=?3 AND key<?4 ORDER BY key",
+	[SQL_GAP_END] = "SELECT id FROM value WHERE kind=?1 AND key>=?2 AND id<=?3 ORDER BY key",
+	[SQL_MOVE] = "UPDATE value SET id=?2 WHERE id=?1",
 	[SQL_TOTAL] = "SELECT n_value, n_observation FROM total WHERE kind=?1",
 	[SQL_TOTAL_SET] = "INSERT OR REPLACE INTO total(kind, n_value, n_observation) VALUES(?1, ?2, ?3)",
 	[SQL_SOURCE] = "SELECT v, crc FROM source WHERE name=?1",
@@ -347,6 +350,7 @@ state_close(struct state *s, struct fault *f)
 			e = state_fault(s, rc, "copying the log back", f);
 	}
 	sqlite3_close(s->db);
+	state_forget_lookups(s);
 	buf_free(&s->meta);
 	buf_free(&s->found_key);
 	free(s->path);
@@ -359,6 +363,8 @@ state_close(struct state *s, struct fault *f)
 void
 state_forget_lookups(struct state *s)
 {
+	for (size_t i = 0; i < s->n_total; i++)
+		buf_free(&s->total[i].done_key);
 	s->found_id = -1;
 	s->last_id = 0;
 	s->n_total = 0;
@@ -391,7 +397,7 @@ state_commit(struct state *s, struct fault *f)
 	uint64_t generation;
 	sqlite3_stmt *q;
 
-	if (state_write_totals(s, f) == 0 && state_identity(s, uuid, &generation, f) == 0 &&
+	if (state_finish_anew(s, f) == 0 && state_write_totals(s, f) == 0 && state_identity(s, uuid, &generation, f) == 0 &&
 	    state_set_identity(s, uuid, generation + 1, f) == 0 && (q = state_prepare(s, SQL_COMMIT, f)) != NULL &&
 	    run(s, q, f) == 0) {
 		state_forget_lookups(s);

@@ -68,8 +68,8 @@ struct span state_walk_value(const struct state_walk *w);
 uint64_t state_walk_n(const struct state_walk *w);
 double state_walk_time(const struct state_walk *w);
 void state_walk_free(struct state_walk *w);                             /* NULL is allowed */
-/* Before many puts of one transaction, in the order of their keys: where they replace most of a kind, they are
-   written anew one behind the other, which leaves pages full instead of split. */
+/* Before many puts of one transaction, in the order of their keys: where they replace more than an eighth of a kind,
+   all of it is written anew, one value behind the other, which leaves pages full instead of split. */
 int state_expect(struct state *s, const char *kind, uint64_t n_put, struct fault *f);
 int state_count(struct state *s, const char *kind, uint64_t *n_value, uint64_t *n_observation, struct fault *f);
 

@@ -142,17 +142,6 @@ state_write_totals(struct state *s, struct fault *f)
 	return 0;
 }
 
-int
-state_expect(struct state *s, const char *kind, uint64_t n_put, struct fault *f)
-{
-	struct total *t = state_total(s, kind, f);
-
-	if (!t)
-		return -1;
-	t->anew = n_put > t->n_value / 2 && t->n_value > 0;
-	return 0;
-}
-
 static int
 next_id(struct state *s, struct fault *f)
 {
@@ -171,6 +160,78 @@ next_id(struct state *s, struct fault *f)
 }
 
 int
+state_expect(struct state *s, const char *kind, uint64_t n_put, struct fault *f)
+{
+	struct total *t = state_total(s, kind, f);
+
+	if (!t)
+		return -1;
+	/* A page holds some ten values: with one of eight replaced, nearly every page is written either way. */
+	if (n_put <= t->n_value / 8 || t->n_value == 0 || t->anew)
+		return 0;
+	s->last_id = 0;
+	if (next_id(s, f) < 0)
+		return -1;
+	t->last_old_id = --s->last_id;
+	t->anew = 1;
+	return 0;
+}
+
+/* Values between the last key put and this one (NULL: up to the last of all) are not in this batch. They are moved too:
+   a page is free for others only when its last row has gone. */
+static int
+move_gap(struct state *s, struct total *t, const struct span *key, struct fault *f)
+{
+	sqlite3_stmt *q = state_prepare(s, key ? SQL_GAP : SQL_GAP_END, f), *move;
+	struct buf ids = {0};
+	int rc, e = 0;
+
+	if (!q)
+		return -1;
+	sqlite3_bind_text(q, 1, t->kind, -1, SQLITE_STATIC);
+	state_bind_span(q, 2, buf_span(&t->done_key));
+	sqlite3_bind_int64(q, 3, t->last_old_id);
+	if (key)
+		state_bind_span(q, 4, *key);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		int64_t id = sqlite3_column_int64(q, 0);
+		buf_put(&ids, &id, sizeof id);
+	}
+	sqlite3_reset(q);
+	if (rc != SQLITE_DONE)
+		e = state_fault(s, rc, t->kind, f);
+	for (size_t i = 0; e == 0 && i < ids.n; i += sizeof(int64_t)) {
+		int64_t id;
+		memcpy(&id, ids.at + i, sizeof id);
+		if (!(move = state_prepare(s, SQL_MOVE, f)) || next_id(s, f) < 0) {
+			e = -1;
+			break;
+		}
+		sqlite3_bind_int64(move, 1, id);
+		sqlite3_bind_int64(move, 2, s->last_id);
+		rc = sqlite3_step(move);
+		sqlite3_reset(move);
+		if (rc != SQLITE_DONE)
+			e = state_fault(s, rc, t->kind, f);
+	}
+	buf_free(&ids);
+	if (key) {
+		buf_clear(&t->done_key);
+		buf_put(&t->done_key, key->at, key->n);
+	}
+	return e;
+}
+
+int
+state_finish_anew(struct state *s, struct fault *f)
+{
+	for (size_t i = 0; i < s->n_total; i++)
+		if (s->total[i].anew && move_gap(s, &s->total[i], NULL, f) < 0)
+			return -1;
+	return 0;
+}
+
+int
 state_put(struct state *s, const char *kind, struct span key, uint64_t n, double last_time, struct span value, struct fault *f)
 {
 	struct total *t = state_total(s, kind, f);
@@ -178,7 +239,7 @@ state_put(struct state *s, const char *kind, struct span key, uint64_t n, double
 	char where[96];
 
 	assert(s->in_transaction);
-	if (found < 0)
+	if (found < 0 || (t->anew && move_gap(s, t, &key, f) < 0))
 		return -1;
 	sqlite3_stmt *q = state_prepare(s, found ? SQL_UPDATE : SQL_INSERT, f);
 	if (!q)
