@@ -485,6 +485,9 @@ mode_of(const struct opt_program *p)
 	if (net_options.dry_run && (blend || prompt || !net_options.url))
 		opt_usage(p, "--dry-run shows what --endpoint would send");
 	enum mode mode = prompt ? PROMPT : blend || !net_options.url ? BLEND : ENDPOINT;
+	const struct net_options *o = &net_options;
+	if (!o->url && (o->model || o->key_file || o->extra || o->cache || o->stream || o->keep_going || o->max_tokens || system_text))
+		opt_usage(p, "--model and its like are for --endpoint, which is not given");
 	if (mode == BLEND && pool_path.n == 0)
 		opt_usage(p, "a pool is needed: -p POOL, or HARE_POOL");
 	if (mode != ENDPOINT)

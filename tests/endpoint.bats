@@ -428,6 +428,8 @@ Bearer third' ]
 	[ "$(n_requests)" -eq 0 ]
 	[ ! -e kept ]
 	run -64 hare-decode --dry-run q.csv
+	run -64 --separate-stderr hare-decode --prompt --model ok q.csv
+	[[ "$stderr" == *"for --endpoint"* ]]
 }
 
 @test "a query that is missing or no UTF-8 is named by line and column; --skip-bad passes it over" {
