@@ -83,6 +83,19 @@ value() { hare-pool info "${@:2}" | sed -n "s/^$1,//p"; }
 	cmp merged whole
 }
 
+@test "a pool that grows keeps its permissions, and the link that leads to it" {
+	hare-pool build -m "$model" -o p a.csv
+	chmod 640 p
+	ln -s p link
+	printf 'id,x\nd,0 -1\n' | hare-pool add -m "$model" -p link
+	[ "$(stat -c %a p)" = 640 ]
+	[ -L link ]
+	[ "$(value rows p)" = 5 ]
+	hare-pool merge -o p p
+	[ "$(value segments p)" = 1 ]
+	[ "$(value rows p)" = 5 ]
+}
+
 @test "shards are the pool again, in their order" {
 	for i in $(seq 23); do echo "id$i,text $i,0.6 -0.8"; done | sed '1i id,text,x' | hare-pool build -m "$model" -o p
 	hare-pool shard -n 11 -o s p

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -307,7 +308,11 @@ copy_blocks(struct tensor_writer *w, struct tensor_file *old, size_t n, struct f
 	int from = tensor_reopen(old), to = file_out_fd(w->out);
 	off_t at = (off_t)tensor_header_size(old);
 	size_t n_done = 0;
+	struct stat st;
 
+	/* who may read it stays as it was */
+	if (from >= 0 && fstat(from, &st) == 0 && fchmod(to, st.st_mode & 0777) < 0 && errno != EPERM)
+		return fault_errno(f, w->path, "cannot set its mode");
 	while (from >= 0 && n_done < n) {
 		ssize_t got = copy_file_range(from, &at, to, NULL, n - n_done, 0);
 		if (got < 0 && errno == EINTR)
