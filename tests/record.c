@@ -192,6 +192,8 @@ passing(void)
 	}
 	PASS("\xEF\xBB\xBF" "a,b\r\n1,2\r\n\"x\r\ny\",z\r\n");
 	claim(OUT_IS("a,b\n1,2\n\"x\r\ny\",z\n"), "a byte order mark and CRLF are read and not written");
+	PASS("\xEF\xBB\xBF\xEF\xBB\xBF" "a,b\n1,2\n");
+	claim(OUT_IS("a,b\n1,2\n"), "two marks are read like one");
 	PASS("\xEF\xBB\xBF\"a\",b\n\xEF\xBB\xBFx,1\n");
 	claim(OUT_IS("\"a\",b\n\xEF\xBB\xBFx,1\n"), "a mark before a quoted name goes, one in a later row stays");
 	PASS("a,b\n1,2\n3,\"4\"");

@@ -176,11 +176,12 @@ parse(struct record_in *in, struct fault *f)
 		n_ending = body_end < line_end ? (size_t)(line_end - body_end) : 1;
 
 		if (!in->row_open) {
-			if (in->header_due && in->line_at == in->file_start && body_end - line >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0) {
+			/* a second mark, left in place, would be the first one to the next reader */
+			while (in->header_due && in->line_at == in->file_start && body_end - line >= 3 &&
+			    memcmp(line, "\xEF\xBB\xBF", 3) == 0)
 				line += 3;
-				if (line == end)
-					return 0;       /* nothing but the mark: as empty as a file of no byte */
-			}
+			if (line == end)
+				return 0;       /* nothing but marks: as empty as a file of no byte */
 			in->now.at = in->base + (uint64_t)(line - in->bytes);
 			in->now.line = in->n_line + 1;
 			in->now.cell = in->n_cell;
