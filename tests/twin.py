@@ -14,7 +14,7 @@ def safetensors(path):
     raw = open(path, "rb").read()
     (n,) = struct.unpack("<Q", raw[:8])
     head = json.loads(raw[8:8 + n])
-    kind = {"F32": "<f4", "F64": "<f8", "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8"}
+    kind = {"F32": "<f4", "F64": "<f8", "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "I32": "<i4", "I64": "<i8"}
     out = {k: np.frombuffer(raw[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]], kind[v["dtype"]])
            .reshape(v["shape"]) for k, v in head.items() if k != "__metadata__"}
     return out, head["__metadata__"]
