@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "belief/belief.h"
+#include "record/record.h"
 #include "state/state.h"
 
 /* Fixed when a state first learns. */
@@ -32,6 +33,7 @@ struct learn_settings {
 
 /* 1; 0 with dim = 0 and the defaults of a MODEL if it has none yet; -1 with *f set. */
 int learn_settings(struct state *s, struct learn_settings *set, struct fault *f);
+extern const char *const learn_setting_names[]; /* as in the state's meta, in order, ended by NULL */
 /* Within a transaction. */
 int learn_set_settings(struct state *s, const struct learn_settings *set, struct fault *f);
 /* 0, also if either has not learnt yet; -1 with *f set (EX_DATAERR) to the first setting that differs, both named. */
@@ -84,5 +86,20 @@ uint64_t learn_trace_fingerprint(const struct learn_trace *t);
    named, if parts differ in a setting, share an origin (a copy, a part merged before), a source or an event. O(users)
    time, in the memory of one belief for each part. */
 int learn_merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f);
+
+/* As records (hare-state(1) has the columns), the same bytes for the same beliefs. *out is opened here, and is the
+   caller's to close even when -1 comes back. */
+struct learn_how {
+	int mean;               /* what is believed instead of what was seen */
+	int all;                /* identity, lineage, sources and events too */
+	int text;               /* numbers in decimal instead of base64 */
+};
+enum { LEARN_N_DUMP = 7 };
+extern const char *const learn_dump_names[LEARN_N_DUMP];
+int learn_dump(struct state *s, const struct learn_how *how, int n_user, char *const *user, struct record_out **out, struct fault *f);
+/* Takes a dump into a new state, in one transaction. */
+int learn_load(struct state *s, struct record_in *in, struct fault *f);
+/* Every value is what its kind says, beyond the checksums of state_check(). */
+int learn_check(struct state *s, struct fault *f);
 
 #endif

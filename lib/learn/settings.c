@@ -5,6 +5,12 @@
 #include "learn/learn.h"
 #include "model/model.h"
 
+const char *const learn_setting_names[] = {
+	"base_rate", "clock", "dim", "feature", "gain", "half_life", "lambda", "noise_var", "space", NULL
+};
+
+const char *const learn_dump_names[] = { "kind", "key", "n", "first", "last", "form", "value" };
+
 static int
 bad(struct state *s, const char *key, const char *value, struct fault *f)
 {

@@ -3,7 +3,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -160,44 +159,26 @@ fill(struct state *s, struct fault *f)
 int
 state_create(const char *path, struct fault *f)
 {
-	const char *journal = getenv("HARE_STATE_JOURNAL"), *slash = strrchr(path, '/');
-	size_t n_folder = slash ? (size_t)(slash + 1 - path) : 0;
-	struct state s = { .mode = STATE_CREATE, .found_id = -1 };
-	struct buf name = {0};
-	uint32_t turn;
+	const char *journal = getenv("HARE_STATE_JOURNAL");
+	struct state s = { .mode = STATE_CREATE, .found_id = -1, .path = state_temporary(path) };
 	int e = 0;
 
-	if (getrandom(&turn, sizeof turn, 0) != sizeof turn)
-		turn = (uint32_t)getpid();
-	buf_put(&name, path, n_folder);
-	buf_printf(&name, ".%s.%d.%08x.tmp", path + n_folder, (int)getpid(), turn);
-	s.path = xstrdup(buf_string(&name));
-	buf_free(&name);
 	s.is_wal = !(journal && strcmp(journal, "delete") == 0);
-
 	int fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		e = fault_errno(f, path, "cannot be made");
 		free(s.path);
 		return e;
 	}
+	close(fd);
 	e = fill(&s, f);
 	for (int i = 0; i < N_SQL; i++)
 		sqlite3_finalize(s.statement[i]);
 	sqlite3_close(s.db);
-	if (e == 0 && fsync(fd) < 0)
-		e = fault_errno(f, path, "cannot be synced");
-	close(fd);
-	/* link(2) does not replace what another program may have made meanwhile; that one is as good as ours */
-	if (e == 0 && link(s.path, path) < 0 && errno != EEXIST) {
-		if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS)
-			e = fault_errno(f, path, "cannot be made");
-		else if (access(path, F_OK) < 0 && rename(s.path, path) < 0)
-			e = fault_errno(f, path, "cannot be made");
-	}
-	unlink(s.path);
-	if (e == 0)
-		e = state_sync_folder(path, f);
+	if (e < 0)
+		unlink(s.path);
+	else if (state_publish(s.path, path, f) < 0 && access(path, F_OK) < 0)
+		e = -1;         /* if it is there now, another program made it meanwhile: as good as ours */
 	buf_free(&s.meta);
 	buf_free(&s.found_key);
 	free(s.path);

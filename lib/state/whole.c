@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,46 +24,73 @@ state_scrub(struct state *s, struct fault *f)
 	return rc == SQLITE_OK ? 0 : state_fault(s, rc, "emptying the log", f);
 }
 
-int
-state_backup(struct state *s, const char *path, struct fault *f)
+char *
+state_temporary(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	size_t n_folder = slash ? (size_t)(slash + 1 - path) : 0;
 	struct buf name = {0};
-	sqlite3_stmt *q = NULL;
-	int fd = -1, e = 0;
+	uint32_t turn;
 
-	if (access(path, F_OK) == 0)
-		return fault(f, EX_CANTCREAT, "%s: is there already", path);
+	if (getrandom(&turn, sizeof turn, 0) != sizeof turn)
+		turn = (uint32_t)getpid();
 	buf_put(&name, path, n_folder);
-	buf_printf(&name, ".%s.%d.tmp", path + n_folder, (int)getpid());
+	buf_printf(&name, ".%s.%d.%08x.tmp", path + n_folder, (int)getpid(), turn);
 	buf_string(&name);
+	return name.at;
+}
+
+int
+state_publish(const char *temporary, const char *path, struct fault *f)
+{
+	int fd = open(temporary, O_RDONLY | O_CLOEXEC), e = 0;
+
+	if (fd < 0 || fsync(fd) < 0)
+		e = fault_errno(f, path, "cannot be synced");
+	if (fd >= 0)
+		close(fd);
+	/* link(2) replaces nothing; where a file system has no links, a race with another maker is lost */
+	if (e == 0 && link(temporary, path) < 0) {
+		if (errno == EEXIST || access(path, F_OK) == 0)
+			e = fault(f, EX_DATAERR, "%s: is there already", path);
+		else if ((errno != EPERM && errno != ENOTSUP && errno != ENOSYS) || rename(temporary, path) < 0)
+			e = fault_errno(f, path, "cannot be made");
+	}
+	unlink(temporary);
+	return e < 0 ? -1 : state_sync_folder(path, f);
+}
+
+int
+state_backup(struct state *s, const char *path, struct fault *f)
+{
+	char *temporary = state_temporary(path);
+	sqlite3_stmt *q = NULL;
+	int e = 0;
+
+	if (access(path, F_OK) == 0) {
+		free(temporary);
+		return fault(f, EX_DATAERR, "%s: is there already", path);
+	}
 	/* VACUUM INTO takes an empty file: made here, so that nobody else may read it */
-	unlink(name.at);
-	fd = open(name.at, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
+	int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
 		e = fault_errno(f, path, "cannot be made");
-	if (e == 0) {
+	} else {
+		close(fd);
 		int rc = sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &q, NULL);
 		if (rc == SQLITE_OK) {
-			sqlite3_bind_text(q, 1, name.at, -1, SQLITE_STATIC);
+			sqlite3_bind_text(q, 1, temporary, -1, SQLITE_STATIC);
 			rc = sqlite3_step(q);
 		}
 		if (rc != SQLITE_DONE)
 			e = state_fault(s, rc, path, f);
 		sqlite3_finalize(q);
+		if (e == 0)
+			e = state_publish(temporary, path, f);
+		else
+			unlink(temporary);
 	}
-	if (e == 0 && fsync(fd) < 0)
-		e = fault_errno(f, path, "cannot be synced");
-	if (e == 0 && link(name.at, path) < 0)
-		e = fault_errno(f, path, "cannot be made");
-	if (fd >= 0) {
-		close(fd);
-		unlink(name.at);
-	}
-	if (e == 0)
-		e = state_sync_folder(path, f);
-	buf_free(&name);
+	free(temporary);
 	return e;
 }
 
