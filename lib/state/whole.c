@@ -77,6 +77,8 @@ state_backup(struct state *s, const char *path, struct fault *f)
 		e = fault_errno(f, path, "cannot be made");
 	} else {
 		close(fd);
+		/* it writes, though not here */
+		sqlite3_exec(s->db, "PRAGMA query_only=OFF", NULL, NULL, NULL);
 		int rc = sqlite3_prepare_v2(s->db, "VACUUM INTO ?1", -1, &q, NULL);
 		if (rc == SQLITE_OK) {
 			sqlite3_bind_text(q, 1, temporary, -1, SQLITE_STATIC);
@@ -85,6 +87,8 @@ state_backup(struct state *s, const char *path, struct fault *f)
 		if (rc != SQLITE_DONE)
 			e = state_fault(s, rc, path, f);
 		sqlite3_finalize(q);
+		if (s->mode == STATE_READ)
+			sqlite3_exec(s->db, "PRAGMA query_only=ON", NULL, NULL, NULL);
 		if (e == 0)
 			e = state_publish(temporary, path, f);
 		else
