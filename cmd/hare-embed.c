@@ -2,6 +2,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/file.h"
 #include "base/opt.h"
@@ -13,7 +16,7 @@
 #include "net/net.h"
 #include "record/record.h"
 
-enum { BATCH = 1024, ROWS = 16 };       /* rows that are worked on together, and by one task */
+enum { BATCH = 1024, FIT_BATCH = 256, ROWS = 16 };      /* rows that are worked on together, and by one task */
 
 static const char *columns;             /* -c, both verbs */
 
@@ -117,7 +120,7 @@ fit(struct record_in *in, struct net *net, struct embed_report *report, struct f
 	ptrdiff_t n = texts_open(&texts, in, f);
 
 	if (n == 0) {
-		while ((n = record_batch(in, BATCH, f)) > 0) {
+		while ((n = record_batch(in, FIT_BATCH, f)) > 0) {
 			texts_read(&texts, in, (size_t)n);
 			if (embed_fit_add(work, texts.at, (size_t)n, f) < 0) {
 				n = -1;
@@ -141,6 +144,11 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 	struct record_in *in = NULL;
 	int done = -1;
 
+#ifdef __GLIBC__
+	/* Large arrays come and go; each is to give its memory back at once. By default the allocator ceases to do so
+	   when the first of them has gone. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 	if (!fit_path)
 		opt_usage(p, "-o MODEL is missing");
 	if (fit_terms == 0)

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CODEBOOK_SAMPLE = 256, CODEBOOK_ROUNDS = 20 };
+enum { CODEBOOK_SAMPLE = 128, CODEBOOK_ROUNDS = 20 };
 
 struct codebook {
 	size_t dim, n_sample_max, n_seen, n_sample, n_sample_cap;

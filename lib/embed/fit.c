@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/hash.h"
 #include "base/thread.h"
@@ -14,7 +17,7 @@
 #include "mat/mat.h"
 
 /* Vectors of the texts are made BLOCK at a time, ROWS of them a task. */
-enum { BLOCK = 4096, ROWS = 64, CLUSTERS_MAX = 64, TEXTS_PER_CLUSTER = 8 };
+enum { BLOCK = 1024, ROWS = 64, CLUSTERS_MAX = 64, TEXTS_PER_CLUSTER = 8 };
 static const double sif_a = 1e-3;       /* Arora et al. 2017, section 4.1 */
 
 struct embed_fit {
@@ -56,6 +59,17 @@ embed_fit_free(struct embed_fit *fit)
 	free(fit->component);
 	free(fit->common);
 	free(fit);
+}
+
+/* Words and counts have done their work when the matrix is there. They were many small pieces, which the allocator
+   would keep, and the largest arrays are still to come. */
+static void
+drop_corpus(struct embed_fit *fit)
+{
+	corpus_free(&fit->corpus);
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 static size_t
@@ -194,7 +208,7 @@ fit_tfidf(struct embed_fit *fit, struct fault *f)
 	if (terms_choose(&fit->terms, &fit->corpus, &t, f) < 0)
 		return -1;
 	terms_matrix(&fit->a, &fit->terms, &fit->corpus, 1, o->n_thread);
-	corpus_free(&fit->corpus);
+	drop_corpus(fit);
 	for (size_t i = 0; i < fit->terms.n; i++)
 		fit->a.column_scale[i] = (float)(log((1 + (double)fit->n_text) / (1 + (double)fit->terms.df[i])) + 1);
 	size_t n_full = sparse_unit_rows(&fit->a);
@@ -337,7 +351,7 @@ fit_vectors(struct embed_fit *fit, struct fault *f)
 	vectors_free(&v);
 	if (done < 0)
 		return -1;
-	corpus_free(&fit->corpus);
+	drop_corpus(fit);
 	/* With one number in a vector, or one text, the shared direction would be all there is. */
 	if (fit->dim == 1 || fit->n_text == 1)
 		fit->common = xcalloc(fit->dim, sizeof *fit->common);

@@ -25,7 +25,7 @@ void sparse_free(struct sparse *a);     /* {0} again */
 /* Scales each row to unit length (column_scale counted in); empty rows get scale 0. Returns the number of others. */
 size_t sparse_unit_rows(struct sparse *a);
 
-enum { SPARSE_PANEL = 16 };             /* columns of a dense block that are worked on together */
+enum { SPARSE_PANEL = 8 };             /* columns of a dense block that are worked on together */
 
 /* y [n_column of B] = row of A times B [A.n_column][width], rows of B stride floats apart. */
 void sparse_row_mul(const struct sparse *a, size_t row, const float *b, size_t stride, size_t width, float *y);
