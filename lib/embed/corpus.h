@@ -54,12 +54,13 @@ struct terms {
 	                                   the first too for one that does not occur in it */
 };
 struct terms_options {
-	size_t n_max, min_df;
+	size_t n_max;
+	size_t min_df, min_df_pair;     /* documents that a word, a pair must be in */
 	double max_df;                  /* share of the documents */
 	int bigrams;
 	size_t n_thread;
 };
-/* At most n_max terms that occur in min_df documents or more and in max_df of them or fewer, those of more documents
+/* At most n_max terms that occur in enough documents and in max_df of them or fewer, those of more documents
    first, ties by bytes. -1 with *f set if none is left, or their bytes go beyond 32 bits. */
 int terms_choose(struct terms *t, const struct corpus *c, const struct terms_options *o, struct fault *f);
 void terms_free(struct terms *t);

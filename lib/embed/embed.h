@@ -32,7 +32,7 @@ struct embed_options {
 	size_t dim;             /* 0: 128 for tfidf, else that of the source, from which another is an error */
 	size_t n_cluster;       /* 0: an eighth of the texts, 1 to 64 */
 	size_t n_term_max;      /* terms kept; with vectors those of the file that are kept besides the texts' words */
-	size_t min_df;          /* 0: 2, or 1 for fewer than EMBED_FEW texts */
+	size_t min_df;          /* 0: 2, or for fewer than EMBED_SMALL texts 1 for words and 2 for pairs */
 	double max_df;          /* 0: .5 of the texts, or all for fewer than EMBED_FEW */
 	int bigrams;
 	uint64_t seed;
@@ -41,7 +41,7 @@ struct embed_options {
 	struct net *net;        /* server: the source is then "endpoint"; url is what the MODEL remembers */
 	const char *url;
 };
-enum { EMBED_FEW = 50, EMBED_DIM = 128, EMBED_TERMS = 50000, EMBED_SERVER_BATCH = 64 };
+enum { EMBED_FEW = 50, EMBED_SMALL = 10000, EMBED_DIM = 128, EMBED_TERMS = 50000, EMBED_SERVER_BATCH = 64 };
 
 struct embed_report {
 	size_t n_text, n_empty; /* texts without any term have a zero vector */

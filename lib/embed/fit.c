@@ -196,15 +196,17 @@ static int
 fit_tfidf(struct embed_fit *fit, struct fault *f)
 {
 	struct embed_options *o = &fit->o;
-	int few = fit->n_text < EMBED_FEW;
 	struct svd svd;
 	double kept = 0;
+	/* In a small pool most words are in one text only, and a query may have no other. A pair in one text says nothing
+	   that its words do not. */
+	size_t min_df_pair = o->min_df ? o->min_df : 2;
 
 	if (o->min_df == 0)
-		o->min_df = few ? 1 : 2;
+		o->min_df = fit->n_text < EMBED_SMALL ? 1 : 2;
 	if (o->max_df <= 0)
-		o->max_df = few ? 1 : .5;
-	struct terms_options t = { o->n_term_max, o->min_df, o->max_df, o->bigrams, o->n_thread };
+		o->max_df = fit->n_text < EMBED_FEW ? 1 : .5;
+	struct terms_options t = { o->n_term_max, o->min_df, min_df_pair, o->max_df, o->bigrams, o->n_thread };
 	if (terms_choose(&fit->terms, &fit->corpus, &t, f) < 0)
 		return -1;
 	terms_matrix(&fit->a, &fit->terms, &fit->corpus, 1, o->n_thread);

@@ -178,6 +178,8 @@ find_candidates(const struct corpus *c, const struct terms_options *o, uint32_t 
 		unsigned char *usable = xmalloc(c->n_word, 1);
 
 		p.df_from = cut_of(n_with, df_from, df_to, o->n_max, &n_above);
+		if (p.df_from < o->min_df_pair)
+			p.df_from = o->min_df_pair < UINT32_MAX ? (uint32_t)o->min_df_pair : UINT32_MAX;
 		for (size_t w = 0; w < c->n_word; w++)
 			usable[w] = c->word_df[w] >= p.df_from;
 		p.usable = usable;
