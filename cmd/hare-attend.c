@@ -121,10 +121,10 @@ cluster_of_row(void *arg, size_t row)
 	return pool_cluster(arg, row);
 }
 
-static double
-variance_of_user(const void *user, const float *f, double *scratch)
+static void
+variances_of_user(const void *user, const float *f, size_t n, double *variance, double *scratch)
 {
-	return belief_variance(user, f, scratch);
+	belief_variances(user, f, n, variance, scratch);
 }
 
 static int
@@ -460,9 +460,9 @@ ask_state(struct attending *a, struct fault *f)
 	for (size_t i = 0; status == 0 && i < a->n_query; i++)
 		if (who[i] && who[i]->is_known) {
 			a->query[i].user_mean = belief_mean(who[i]->posterior);
-			a->query[i].variance = variance_of_user;
+			a->query[i].variances = variances_of_user;
 			a->query[i].user = who[i]->posterior;
-			a->query[i].n_scratch = belief_scratch(who[i]->posterior);
+			a->query[i].n_scratch = belief_scratch_many(who[i]->posterior, ATTEND_N_SHARP);
 			a->n_known++;
 		}
 	free(who);

@@ -202,10 +202,10 @@ person_free(struct person *p)
 	free(p->cov);
 }
 
-static double
-person_variance(const void *user, const float *f, double *scratch)
+static void
+person_variances(const void *user, const float *f, size_t n, double *variance, double *scratch)
 {
-	return belief_variance(user, f, scratch);
+	belief_variances(user, f, n, variance, scratch);
 }
 
 static struct attend_query
@@ -216,8 +216,8 @@ ask(const float *x, const struct person *p, const double *bonus)
 	if (p) {
 		q.user_mean = belief_mean(p->posterior);
 		q.user = p->posterior;
-		q.variance = person_variance;
-		q.n_scratch = belief_scratch(p->posterior);
+		q.variances = person_variances;
+		q.n_scratch = belief_scratch_many(p->posterior, ATTEND_N_SHARP);
 	}
 	return q;
 }

@@ -103,14 +103,20 @@ error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, co
 		trace += cov[i * dim + i];
 	}
 	worst = (double)(most > 0 ? wrong / most : wrong);
-	double *scratch = calloc(belief_scratch(p) + 1, sizeof *scratch);
+	double *scratch = calloc(belief_scratch_many(p, 5) + 1, sizeof *scratch), many[5];
 	struct event *x = make_events(5, dim, 99);
+	float *rows = calloc(5 * dim, sizeof *rows);
+	for (int k = 0; k < 5; k++)
+		memcpy(rows + k * dim, x[k].f, dim * sizeof *rows);
+	belief_variances(p, rows, 5, many, scratch);
+	free(rows);
 	for (int k = 0; k < 5; k++) {
 		long double v = 0;
 		for (size_t i = 0; i < dim; i++)
 			for (size_t j = 0; j < dim; j++)
 				v += cov[i * dim + j] * x[k].f[i] * x[k].f[j];
 		worst = fmax(worst, fabs(belief_variance(p, x[k].f, scratch) / (double)v - 1));
+		worst = fmax(worst, fabs(many[k] / (double)v - 1));
 	}
 	worst = fmax(worst, fabs(belief_share_unknown(p) / (double)(trace * prior->lambda / dim) - 1));
 	free(x);

@@ -14,7 +14,6 @@
 enum {
 	TILE_ROWS = 1024,       /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
 	GROUP_TILES = 32,       /* tiles whose parts of z are held at once, before they are added in order */
-	N_SHARP = 64,           /* rows that tau is taken over */
 };
 
 /* exp(-80) is far below what float can add to the best weight of 1, and far above its subnormals, which are slow. */
@@ -22,8 +21,8 @@ static const double LOGIT_FLOOR = -80;
 
 struct worker {
 	float *tile;            /* [TILE_ROWS][dim] */
-	float *f;               /* [dim] */
-	double *scratch;        /* [n_scratch], for the variance of a query */
+	float *f;               /* [ATTEND_N_SHARP][dim] */
+	double *scratch;        /* [n_scratch], for the variances of a query */
 	size_t n_scratch;
 	struct fault fault;
 	size_t fault_at;        /* number of the task that failed, SIZE_MAX for none */
@@ -33,7 +32,7 @@ struct attend {
 	struct attend_pool pool;
 	struct attend_settings set;
 	size_t n_query_max, n_tile, n_group;    /* n_group: tiles of a group */
-	size_t n_top;           /* rows scored again, at least N_SHARP where there are so many */
+	size_t n_top;           /* rows scored again, at least ATTEND_N_SHARP where there are so many */
 	float *weight;          /* [n_query_max][n_row]: scores, then exp((l_j - l_best) / T) */
 	float *q;               /* [n_query_max][dim] */
 	float *z;               /* [n_query_max][dim] */
@@ -78,7 +77,7 @@ struct attend *
 attend_new(const struct attend_pool *pool, const struct attend_settings *settings, size_t n_query_max)
 {
 	struct attend *a = xcalloc(1, sizeof *a);
-	size_t dim = pool->dim, n_top = settings->n_top > N_SHARP ? settings->n_top : N_SHARP;
+	size_t dim = pool->dim, n_top = settings->n_top > ATTEND_N_SHARP ? settings->n_top : ATTEND_N_SHARP;
 
 	assert(pool->n_row > 0 && settings->n_top > 0 && n_query_max > 0);
 	a->pool = *pool;
@@ -100,7 +99,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	a->worker = xcalloc(a->set.n_thread, sizeof *a->worker);
 	for (size_t w = 0; w < a->set.n_thread; w++) {
 		a->worker[w].tile = xaligned(TILE_ROWS * dim, sizeof(float));
-		a->worker[w].f = xaligned(dim, sizeof(float));
+		a->worker[w].f = xaligned(ATTEND_N_SHARP * dim, sizeof(float));
 	}
 	return a;
 }
@@ -288,13 +287,13 @@ score_again(struct attend *a, size_t i, struct attend_item *top, struct worker *
 	return 0;
 }
 
-/* tau^2, over the softmax of the N_SHARP best logits. -1: a row could not be read. */
+/* tau^2, over the softmax of the ATTEND_N_SHARP best logits. -1: a row could not be read. */
 static double
 attended_variance(struct attend *a, size_t i, const struct attend_item *top, struct worker *w)
 {
 	const struct attend_query *query = &a->query[i];
-	size_t n = a->n_top < N_SHARP ? a->n_top : N_SHARP, dim = a->pool.dim;
-	double sum = 0, total = 0;
+	size_t n = a->n_top < ATTEND_N_SHARP ? a->n_top : ATTEND_N_SHARP, dim = a->pool.dim;
+	double sum = 0, total = 0, variance[ATTEND_N_SHARP];
 
 	if (query->user_mean && query->n_scratch > w->n_scratch) {
 		w->scratch = xrealloc(w->scratch, query->n_scratch, sizeof *w->scratch);
@@ -305,12 +304,17 @@ attended_variance(struct attend *a, size_t i, const struct attend_item *top, str
 		if (!x)
 			return -1;
 		for (size_t d = 0; d < dim; d++)
-			w->f[d] = (float)(x[d] - a->pool.mean[d]);
+			w->f[j * dim + d] = (float)(x[d] - a->pool.mean[d]);
+	}
+	if (query->user_mean)
+		query->variances(query->user, w->f, n, variance, w->scratch);
+	else
+		for (size_t j = 0; j < n; j++)
+			variance[j] = mat_dot64(w->f + j * dim, w->f + j * dim, dim) / a->set.lambda;
+	for (size_t j = 0; j < n; j++) {
 		double e = exp(top[j].logit - top[0].logit);
-		double variance = query->user_mean ? query->variance(query->user, w->f, w->scratch) :
-		    mat_dot64(w->f, w->f, dim) / a->set.lambda;
 		total += e;
-		sum += e * fmax(0, variance);
+		sum += e * fmax(0, variance[j]);
 	}
 	return sum / total;
 }

@@ -24,6 +24,8 @@
 #include "base/fault.h"
 #include "base/rng.h"
 
+enum { ATTEND_N_SHARP = 64 };   /* rows that tau is taken over */
+
 /* What is attended to. rows() gives rows [from, from + n) as float32 [n][dim], borrowed, or put into scratch [n][dim],
    or NULL with *f set; it is called from several threads. cluster() gives a row's number below n_cluster; not called
    while no query has a bonus. */
@@ -54,10 +56,11 @@ void attend_aim(const float *x, const double *user_mean, double gain, size_t dim
 
 struct attend_query {           /* all borrowed during attend_run() */
 	const float *x;                 /* any length, but finite and below 1e12 */
-	const double *user_mean;        /* NULL: nobody, and variance is not called */
-	double (*variance)(const void *user, const float *f, double *scratch);          /* f' Sigma_u f */
+	const double *user_mean;        /* NULL: nobody, and variances is not called */
+	/* variance [n] = f' Sigma_u f for each of the rows f [n][dim], n at most ATTEND_N_SHARP */
+	void (*variances)(const void *user, const float *f, size_t n, double *variance, double *scratch);
 	const void *user;
-	size_t n_scratch;               /* doubles that variance needs */
+	size_t n_scratch;               /* doubles that variances needs for ATTEND_N_SHARP rows */
 	const double *bonus;            /* U_c; NULL: the same for all clusters, which cancels */
 };
 

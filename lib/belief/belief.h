@@ -73,6 +73,10 @@ const double *belief_mean(const struct belief_posterior *p);            /* [dim]
    ask one posterior, each with its own scratch of belief_scratch() doubles. */
 double belief_variance(const struct belief_posterior *p, const float *x, double *scratch);
 size_t belief_scratch(const struct belief_posterior *p);
+/* The same for n_x rows of x [n_x][dim] at once, in products of matrices; to rounding the same numbers. scratch of
+   belief_scratch_many() doubles. */
+void belief_variances(const struct belief_posterior *p, const float *x, size_t n_x, double *variance, double *scratch);
+size_t belief_scratch_many(const struct belief_posterior *p, size_t n_x);
 /* trace(cov) / (dim / lambda): 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 

@@ -17,6 +17,7 @@ struct belief_posterior {
 	double lambda;
 	float *f;               /* [n][dim] */
 	double *scale;          /* [n], sqrt(w / noise_var) */
+	double *g;              /* [n][dim], rows of G: f scaled */
 	double *l;              /* [n][n] or [dim][dim] */
 	double *mean;           /* [dim] */
 	size_t n_cap, l_cap;
@@ -40,6 +41,7 @@ belief_posterior_free(struct belief_posterior *p)
 		return;
 	free(p->f);
 	free(p->scale);
+	free(p->g);
 	free(p->l);
 	free(p->mean);
 	free(p);
@@ -51,6 +53,7 @@ room(struct belief_posterior *p, size_t n, size_t n_l)
 	if (n > p->n_cap) {
 		p->f = xrealloc(p->f, n, p->dim * sizeof *p->f);
 		p->scale = xrealloc(p->scale, n, sizeof *p->scale);
+		p->g = xrealloc(p->g, n, p->dim * sizeof *p->g);
 		p->n_cap = n;
 	}
 	if (n_l > p->l_cap) {
@@ -84,6 +87,8 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 		struct observation o = belief_at(b, i);
 		memcpy(p->f + i * dim, o.f, dim * sizeof *p->f);
 		p->scale[i] = sqrt(belief_weight(b->last - o.time, prior->half_life) / prior->noise_var);
+		for (size_t d = 0; d < dim; d++)
+			p->g[i * dim + d] = p->scale[i] * o.f[d];
 		c[i] = (o.reward - prior->base_rate) * p->scale[i];
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -163,6 +168,30 @@ belief_variance(const struct belief_posterior *p, const float *x, double *scratc
 	mat_solve64(p->l, p->n, scratch, 0);
 	v = (mat_dot64(x, x, p->dim) - mat_ddot64(scratch, scratch, p->n)) / p->lambda;
 	return v > 0 ? v : 0;
+}
+
+size_t
+belief_scratch_many(const struct belief_posterior *p, size_t n_x)
+{
+	return n_x * (p->dim + belief_scratch(p));
+}
+
+void
+belief_variances(const struct belief_posterior *p, const float *x, size_t n_x, double *variance, double *scratch)
+{
+	size_t dim = p->dim, n = belief_scratch(p);
+	double *wide = scratch, *y = p->is_sums ? wide : scratch + n_x * dim;
+
+	for (size_t i = 0; i < n_x * dim; i++)
+		wide[i] = x[i];
+	if (!p->is_sums)
+		mat_mul64(wide, n_x, dim, p->g, n, y);
+	mat_solve_many64(p->l, n, y, n_x, 0);
+	for (size_t i = 0; i < n_x; i++) {
+		double known = mat_ddot64(y + i * n, y + i * n, n);
+		double v = p->is_sums ? known : (mat_dot64(x + i * dim, x + i * dim, dim) - known) / p->lambda;
+		variance[i] = v > 0 ? v : 0;
+	}
 }
 
 double

@@ -197,6 +197,15 @@ mat_gram64(const double *x, size_t n_row, size_t n, double *a)
 	cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, to_int(n), to_int(n_row), 1, x, to_int(n), 1, a, to_int(n));
 }
 
+void
+mat_mul64(const double *a, size_t n_row, size_t n_inner, const double *b, size_t n_col, double *c)
+{
+	if (n_row == 0 || n_col == 0)
+		return;
+	cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, to_int(n_row), to_int(n_col), to_int(n_inner), 1, a,
+	    to_int(n_inner), b, to_int(n_inner), 0, c, to_int(n_col));
+}
+
 double
 mat_dot64(const float *x, const float *y, size_t n)
 {

@@ -49,6 +49,9 @@ double mat_ddot64(const double *x, const double *y, size_t n);
 /* A += X' X, lower triangle, X [n_row][n], A [n][n]. (dsyrk) Whole numbers whose sums stay below 2^53 come out exact. */
 void mat_gram64(const double *x, size_t n_row, size_t n, double *a);
 
+/* C [n_row][n_col] = A [n_row][n_inner] B', B [n_col][n_inner]. (dgemm) */
+void mat_mul64(const double *a, size_t n_row, size_t n_inner, const double *b, size_t n_col, double *c);
+
 /* -- softmax -- */
 /* logits [n] become weights that sum to 1; the maximum is subtracted first, sums are in double. n > 0.
    Returns log sum exp of the logits. */
