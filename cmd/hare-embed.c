@@ -96,7 +96,7 @@ static int fit_no_bigrams;
 static const struct opt fit_opts[] = {
 	{ 'o', "output", OPT_FILE, &fit_path, "MODEL", "the file to write", NULL, NULL },
 	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas (text)", NULL, NULL },
-	{ 'd', "dim", OPT_SIZE, &fit_dim, "N", "numbers in a vector, or fewer if the texts do not bear them (128)", NULL, NULL },
+	{ 'd', "dim", OPT_SIZE, &fit_dim, "N", "numbers in a vector, or fewer if the texts do not bear them (128, or 4 sqrt(texts) if less)", NULL, NULL },
 	{ 0, "clusters", OPT_SIZE, &fit_cluster, "N", "clusters of the codebook (an eighth of the texts, at most 64)", NULL, NULL },
 	{ 0, "seed", OPT_U64, &fit_seed, "N", "of all that is drawn (0)", NULL, NULL },
 	{ 0, "terms", OPT_SIZE, &fit_terms, "N", "words and pairs of words that are kept, the most frequent (50000)", NULL, NULL },

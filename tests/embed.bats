@@ -64,7 +64,7 @@ $1" "${@:2}"; }
 	[ -z "$stderr" ]
 	echo "$output" > out.csv
 	run -0 python 'x = vectors("out.csv"); print(x.shape, np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5))'
-	[ "$output" = '(2, 128) True' ]
+	[ "$output" = '(2, 48) True' ]
 }
 
 @test "terms, weights, components and vectors are those of scikit-learn and a dense SVD" {
@@ -218,7 +218,7 @@ m, meta = model(sys.argv[1])
 x = vectors("x.csv")
 print("mean", np.abs(x.mean(axis=0) - m["mean"]).max() < 1e-6)
 c = m["centre"]
-print("unit", np.allclose(np.linalg.norm(c, axis=1), 1, atol=1e-5), c.shape == (len(x) // 8, 128))
+print("unit", np.allclose(np.linalg.norm(c, axis=1), 1, atol=1e-5), c.shape == (len(x) // 8, 48))
 # k-means stands still: each centre is the direction of the sum of its texts
 of = (x @ c.T).argmax(axis=1)
 print("still", np.mean([np.dot(unit(x[of == k].sum(axis=0)), c[k]) for k in set(of)]) > .999)' "$model"

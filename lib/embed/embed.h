@@ -29,7 +29,7 @@
 /* -- fit -- */
 
 struct embed_options {
-	size_t dim;             /* 0: 128 for tfidf, else that of the source, from which another is an error */
+	size_t dim;             /* 0: 128, or 4 sqrt(texts) if that is less, for tfidf; else that of the source, from which another is an error */
 	size_t n_cluster;       /* 0: an eighth of the texts, 1 to 64 */
 	size_t n_term_max;      /* terms kept; with vectors those of the file that are kept besides the texts' words */
 	size_t min_df;          /* 0: 2, or for fewer than EMBED_SMALL texts 1 for words and 2 for pairs */

@@ -214,7 +214,11 @@ fit_tfidf(struct embed_fit *fit, struct fault *f)
 	for (size_t i = 0; i < fit->terms.n; i++)
 		fit->a.column_scale[i] = (float)(log((1 + (double)fit->n_text) / (1 + (double)fit->terms.df[i])) + 1);
 	size_t n_full = sparse_unit_rows(&fit->a);
-	if (svd_sparse(&svd, &fit->a, o->dim ? o->dim : EMBED_DIM, o->seed, o->n_thread) < 0)
+	/* Few texts do not bear many dimensions: the last ones would each be about a single text, and texts that share
+	   a subject but no word would be at right angles. */
+	double few = floor(4 * sqrt((double)fit->n_text));
+	size_t dim = o->dim ? o->dim : few < EMBED_DIM ? (size_t)few : EMBED_DIM;
+	if (svd_sparse(&svd, &fit->a, dim, o->seed, o->n_thread) < 0)
 		return fault(f, EX_SOFTWARE, "the singular vectors of the texts were not found: numbers that are not finite");
 	for (size_t i = 0; i < svd.rank; i++)
 		kept += (double)svd.s[i] * svd.s[i];
