@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/opt.h"
@@ -131,6 +132,9 @@ open_learner(struct updating *u, struct fault *f)
 {
 	const char *set_name = u->model ? model_name : "the command line";
 
+	/* nothing is made by a command line that cannot go on */
+	if (!u->model && !dim_option && access(state_name, F_OK) < 0)
+		return fault(f, EX_USAGE, "expected a MODEL (-m) or a dimension (--dim): %s is not there yet", state_name);
 	if (!(u->state = state_open(state_name, STATE_CREATE, f)))
 		return -1;
 	state_cache(u->state, (size_t)CACHE_MB << 20);

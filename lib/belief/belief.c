@@ -286,6 +286,10 @@ doubt(const struct belief *b, struct fault *f)
 		for (size_t i = 0; i < sum_count(b->dim); i++)
 			if (!isfinite(b->sum[i]))
 				return fault(f, EX_DATAERR, "belief whose sum %zu is not finite", i);
+		/* no weight is above 1 */
+		if (b->sum[0] < 0 || b->sum[0] > (double)b->n * (1 + 1e-9))
+			return fault(f, EX_DATAERR, "belief of %llu observations with weights of %g", (unsigned long long)b->n,
+			    b->sum[0]);
 		return 0;
 	}
 	for (size_t i = 0; i < b->n; i++) {
