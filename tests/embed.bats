@@ -14,7 +14,7 @@ setup_file() {
 	tests 0.9 0.1 0.1 0.4
 	Write 0.3 0.3 0.8 -0.1
 	write 0.2 0.4 0.7 -0.2
-	caf√© 0.1 -0.2 0.3 0.4
+	Café 0.1 -0.2 0.3 0.4
 	new_york 1 1 1 1
 	. . . 0.5 0.5 0.5 0.5
 	unit 0.7 0.1 0.2 -0.6
@@ -142,10 +142,9 @@ x True' ]
 }
 
 @test "a text without a known word is zero, counted and said; -q does not say it" {
-	printf 'text\nwrite tests\nqzx\n\n"\360\237\230\200"\n' > t.csv
+	printf 'text\nwrite tests\nqzx\n""\n"\360\237\230\200"\n' > t.csv
 	run -0 --separate-stderr hare-embed -m "$model" t.csv
-	[ "$stderr" = 'hare-embed: 2 of 3 texts have no known word (zero vector)' ] ||
-	    [ "$stderr" = 'hare-embed: 3 of 4 texts have no known word (zero vector)' ]
+	[ "$stderr" = 'hare-embed: 3 of 4 texts have no known word (zero vector)' ]
 	echo "$output" > x.csv
 	run -0 python 'x = vectors("x.csv"); print((x[1:] == 0).all(), np.isfinite(x).all())'
 	[ "$output" = 'True True' ]
@@ -233,7 +232,7 @@ still True' ]
 	hare-embed fit --vectors "$f/glove.txt" -o m "$f/words.csv"
 	hare-embed -q -m m "$f/words.csv" > x.csv
 	run -0 python '
-rows = [l.split() for l in open(sys.argv[1]) if l[0] not in ".Wnc"]
+rows = [l.split() for l in open(sys.argv[1]) if l[0] not in ".WnC"]
 v = {r[0]: np.array(r[1:], dtype=float) for r in rows}
 texts = [["write", "the", "test"], ["the", "tests", "the", "unit"], ["password", "the", "test"], ["unknownword"]]
 all = sum(texts, [])
@@ -266,8 +265,7 @@ with open("w2v.bin", "wb") as b:
 	hare-embed fit --vectors "$f/glove.txt" --terms 100 -o many "$f/words.csv"
 	hare-embed fit --vectors "$f/glove.txt" --terms 1 -o few "$f/words.csv"
 	run -0 python 'print(model("many")[0]["terms"]); print(model("few")[0]["terms"])'
-	[ "${lines[0]}" = "['café', 'password', 'test', 'tests', 'the', 'unit', 'write']" ] ||
-	    [ "${lines[0]}" = "['caf', 'password', 'test', 'tests', 'the', 'unit', 'write']" ]
+	[ "${lines[0]}" = "['café', 'password', 'test', 'tests', 'the', 'unit', 'write']" ]
 	[ "${lines[1]}" = "['password', 'test', 'tests', 'the', 'unit', 'write']" ]
 }
 
