@@ -69,6 +69,7 @@ main(void)
 	    "the two small sigmas are one");
 	words("\xC4\xB0stanbul \xC4\xB1l\xC4\xB1k", "istanbul|\xC4\xB1l\xC4\xB1k",
 	    "the capital i with a dot is i; the dotless one is another letter");
+	words("\xC4\xB0\xCC\x81 \xC3\xAD", "\xC3\xAD|\xC3\xAD", "and what is left of it takes further marks");
 	words("\xEF\xAC\x81ne \xEF\xBC\xA1\xEF\xBC\xA2", "fine|ab", "ligatures and full-width letters are plain ones");
 	words("\xE6\x9D\xB1\xE4\xBA\xAC" "tower\xE3\x81\xAE", "\xE6\x9D\xB1|\xE4\xBA\xAC|tower|\xE3\x81\xAE",
 	    "Han and kana are a word each, Latin between them is one");

@@ -248,9 +248,33 @@ compare_words(const void *one, const void *other)
 	return c ? c : (x.n > y.n) - (x.n < y.n);
 }
 
-/* Terms are the kept words sorted by bytes; component and weight as they are used. */
+/* Row i becomes what row order[i].word was, in place: there may be more of them than memory for two copies. */
+static void
+sort_rows(float *row, size_t dim, struct by_bytes *order, size_t n)
+{
+	float *held = xmalloc(dim, sizeof *held);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t to = i;
+
+		if (order[i].word == i)
+			continue;
+		memcpy(held, row + i * dim, dim * sizeof *row);
+		while (order[to].word != i) {
+			size_t from = order[to].word;
+			memcpy(row + to * dim, row + from * dim, dim * sizeof *row);
+			order[to].word = (uint32_t)to;
+			to = from;
+		}
+		memcpy(row + to * dim, held, dim * sizeof *row);
+		order[to].word = (uint32_t)to;
+	}
+	free(held);
+}
+
+/* Terms are the kept words sorted by bytes; component and weight as they are used. The rows of v are taken over. */
 static int
-take_vectors(struct embed_fit *fit, const struct vectors *v, struct fault *f)
+take_vectors(struct embed_fit *fit, struct vectors *v, struct fault *f)
 {
 	struct terms *t = &fit->terms;
 	const struct corpus *c = &fit->corpus;
@@ -268,7 +292,6 @@ take_vectors(struct embed_fit *fit, const struct vectors *v, struct fault *f)
 	t->df = xcalloc(n, sizeof *t->df);
 	t->word = xmalloc(n, sizeof *t->word);
 	fit->dim = v->dim;
-	fit->component = xaligned(n * v->dim, sizeof *fit->component);
 	for (size_t i = 0; i < n; i++) {
 		struct span word = corpus_word(&v->words, order[i].word);
 		uint32_t here = corpus_find(c, word);
@@ -279,9 +302,11 @@ take_vectors(struct embed_fit *fit, const struct vectors *v, struct fault *f)
 		t->word[i][1] = UINT32_MAX;
 		t->df[i] = here == UINT32_MAX ? 0 : c->word_df[here];
 		n_known += here != UINT32_MAX;
-		memcpy(fit->component + i * v->dim, v->row + order[i].word * v->dim, v->dim * sizeof *v->row);
 	}
 	t->start[n] = (uint32_t)t->bytes.n;
+	sort_rows(v->row, v->dim, order, n);
+	fit->component = v->row;
+	v->row = NULL;
 	free(order);
 	if (n_known == 0)
 		return fault(f, EX_DATAERR, "%s: no word of the %zu texts is in it", fit->o.vectors, fit->n_text);

@@ -32,7 +32,6 @@ struct cutter {                 /* the word that is being put together */
 	int letter;             /* its last character but for marks is a letter */
 	int apostrophe;         /* one follows that letter: dropped if another letter comes next */
 	int lone;               /* it is one character of an unspaced script, and takes only marks */
-	int dotted;             /* its last character is i, whose dot may follow as a mark */
 };
 
 static void
@@ -45,7 +44,7 @@ word_end(struct cutter *c)
 		w->at[w->n++].n = w->folded.n - c->start;
 		buf_putc(&w->folded, ' ');
 	}
-	c->open = c->letter = c->apostrophe = c->lone = c->dotted = 0;
+	c->open = c->letter = c->apostrophe = c->lone = 0;
 }
 
 static int
@@ -84,13 +83,11 @@ word_put(struct cutter *c, int32_t code)
 		c->letter = letter;
 		c->apostrophe = 0;
 		c->lone = lone;
-		c->dotted = code == 'i';
 	} else if (category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC) {
-		/* A mark on nothing is no word. The dot that folding leaves of a capital dotted I says nothing new. */
 		if (c->apostrophe)
 			word_end(c);
-		if (!c->open || (c->dotted && code == 0x0307))
-			return;
+		if (!c->open)
+			return;                 /* a mark on nothing is no word */
 	} else if (category == UTF8PROC_CATEGORY_ME) {
 		return;                         /* the ring of a keycap, around a digit */
 	} else {
@@ -114,6 +111,12 @@ fold_piece(struct cutter *c, const utf8proc_uint8_t *at, size_t n)
 		code = xmalloc((size_t)n_code, sizeof *code);
 		n_code = utf8proc_decompose(at, (utf8proc_ssize_t)n, code, n_code, options);
 	}
+	/* Folding makes i and a dot above it of the capital I with a dot: as the i has one anyway, that goes. */
+	utf8proc_ssize_t n_kept = 0;
+	for (utf8proc_ssize_t i = 0; i < n_code; i++)
+		if (code[i] != 0x0307 || n_kept == 0 || code[n_kept - 1] != 'i')
+			code[n_kept++] = code[i];
+	n_code = n_kept;
 	if (n_code > 0)
 		n_code = utf8proc_normalize_utf32(code, n_code, options);
 	for (utf8proc_ssize_t i = 0; i < n_code; i++)
