@@ -47,6 +47,19 @@ finish(struct state *s, int failed, struct fault *f)
 	return filter_finish(NULL, NULL, failed ? f->status : EX_OK, f);
 }
 
+/* A message about a file that was to get its name when it is whole. */
+static void
+show_as(struct fault *f, const char *temporary, const char *name)
+{
+	char *at = strstr(f->text, temporary);
+	struct fault shown = *f;
+
+	if (at) {
+		snprintf(shown.text, sizeof shown.text, "%.*s%s%s", (int)(at - f->text), f->text, name, at + strlen(temporary));
+		*f = shown;
+	}
+}
+
 static int
 run_dump(const struct opt_program *p, int n_operand, char **operand)
 {
@@ -87,9 +100,10 @@ run_load(const struct opt_program *p, int n_operand, char **operand)
 		f = closing;
 		failed = 1;
 	}
-	if (temporary && failed)
+	if (temporary && failed) {
 		unlink(temporary);
-	else if (temporary)
+		show_as(&f, temporary, state_name);
+	} else if (temporary)
 		failed = state_publish(temporary, state_name, &f) < 0;
 	free(temporary);
 	return filter_finish(in, NULL, failed ? f.status : EX_OK, &f);
@@ -222,9 +236,10 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 	}
 	for (int i = 0; i < n_operand; i++)
 		state_close(part[i], &closing);
-	if (failed)
+	if (failed) {
 		unlink(temporary);
-	else
+		show_as(&f, temporary, out_name);
+	} else
 		failed = state_publish(temporary, out_name, &f) < 0;
 	free(temporary);
 	free(part);

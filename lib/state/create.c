@@ -160,7 +160,7 @@ int
 state_create(const char *path, struct fault *f)
 {
 	const char *journal = getenv("HARE_STATE_JOURNAL");
-	struct state s = { .mode = STATE_CREATE, .found_id = -1, .path = state_temporary(path) };
+	struct state s = { .mode = STATE_CREATE, .found_id = -1, .path = state_temporary(path), .shown = path };
 	int e = 0;
 
 	s.is_wal = !(journal && strcmp(journal, "delete") == 0);

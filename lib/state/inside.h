@@ -52,6 +52,7 @@ struct state {
 	int64_t found_id;               /* 0: not there; -1: nothing looked up */
 	uint64_t found_n;
 	uint32_t bad_page;              /* that the page check refused, 0: none */
+	const char *shown;              /* path for messages while the file has a temporary name, or NULL */
 };
 
 /* Says what rc means; what: where it happened ("user ann"), may be NULL. Returns -1. */
@@ -76,6 +77,7 @@ void state_forget_lookups(struct state *s);
 /* vfs.c: registers the page check under its name once; where the number of a refused page goes. */
 const char *state_vfs(void);
 void state_vfs_watch(sqlite3 *db, uint32_t *bad_page);
+int state_vfs_errno(void);              /* of the last file operation that failed in this thread; asked for once */
 
 /* create.c: a whole, empty state under this name, or nothing; 0 also if another made it meanwhile. */
 int state_create(const char *path, struct fault *f);

@@ -49,42 +49,45 @@ wait_s(void)
 int
 state_fault(struct state *s, int rc, const char *what, struct fault *f)
 {
-	int e = s->db ? sqlite3_system_errno(s->db) : 0;
+	int e = state_vfs_errno();
+	const char *path = s->shown ? s->shown : s->path;
 	const char *colon = what ? ": " : "";
 
 	what = what ? what : "";
+	if (e == 0 && s->db)
+		e = sqlite3_system_errno(s->db);
 	switch (rc & 0xFF) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-		return fault(f, EX_TEMPFAIL, "%s%s%s: busy: another program kept it locked for %g s; try again", s->path, colon,
+		return fault(f, EX_TEMPFAIL, "%s%s%s: busy: another program kept it locked for %g s; try again", path, colon,
 		    what, wait_s());
 	case SQLITE_FULL:
-		return fault(f, EX_TEMPFAIL, "%s%s%s: no space left; nothing was lost, run the same command again", s->path,
+		return fault(f, EX_TEMPFAIL, "%s%s%s: no space left; nothing was lost, run the same command again", path,
 		    colon, what);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return fault(f, EX_DATAERR, "%s%s%s: damaged: %s", s->path, colon, what, s->db ? sqlite3_errmsg(s->db) : "");
+		return fault(f, EX_DATAERR, "%s%s%s: damaged: %s", path, colon, what, s->db ? sqlite3_errmsg(s->db) : "");
 	case SQLITE_IOERR:
 		if (rc == SQLITE_IOERR_DATA)
-			return fault(f, EX_DATAERR, "%s%s%s: page %u is damaged", s->path, colon, what, s->bad_page);
+			return fault(f, EX_DATAERR, "%s%s%s: page %u is damaged", path, colon, what, s->bad_page);
 		if (e == ENOSPC || e == EDQUOT || e == EFBIG || rc == SQLITE_IOERR_SHMSIZE)
-			return fault(f, EX_TEMPFAIL, "%s%s%s: %s; nothing was lost, run the same command again", s->path,
+			return fault(f, EX_TEMPFAIL, "%s%s%s: %s; nothing was lost, run the same command again", path,
 			    colon, what, strerror(e ? e : ENOSPC));
-		return fault(f, EX_IOERR, "%s%s%s: %s", s->path, colon, what, e ? strerror(e) : sqlite3_errstr(rc));
+		return fault(f, EX_IOERR, "%s%s%s: %s", path, colon, what, e ? strerror(e) : sqlite3_errstr(rc));
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
-		return fault(f, EX_NOPERM, "%s%s%s: may not be written", s->path, colon, what);
+		return fault(f, EX_NOPERM, "%s%s%s: may not be written", path, colon, what);
 	case SQLITE_CANTOPEN:
 		errno = e;
 		if (e)
-			return fault_errno(f, s->path, "cannot be opened");
-		return fault(f, EX_NOPERM, "%s%s%s: cannot be opened", s->path, colon, what);
+			return fault_errno(f, path, "cannot be opened");
+		return fault(f, EX_NOPERM, "%s%s%s: cannot be opened", path, colon, what);
 	case SQLITE_NOMEM:
 		return fault(f, EX_OSERR, "%s: out of memory", s->path);
 	default:
 		/* a table or column that is not there, a broken constraint: not as we made it */
-		return fault(f, EX_DATAERR, "%s%s%s: damaged: %s", s->path, colon, what,
+		return fault(f, EX_DATAERR, "%s%s%s: damaged: %s", path, colon, what,
 		    s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 	}
 }

@@ -7,6 +7,7 @@
  * the write-ahead log have SQLite's own checksums; they get ours at the checkpoint. The method is that of SQLite's
  * cksumvfs, which Debian's library does not contain.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -19,6 +20,26 @@ struct checked {
 	int is_database;
 	/* the file of the VFS below follows */
 };
+
+/* of the last call below that failed: SQLite asks for errno later, when others may have set it */
+static _Thread_local int failed_errno;
+
+static int
+remember(int rc)
+{
+	if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ && rc != SQLITE_BUSY)
+		failed_errno = errno;
+	return rc;
+}
+
+int
+state_vfs_errno(void)
+{
+	int e = failed_errno;
+
+	failed_errno = 0;
+	return e;
+}
 
 static sqlite3_vfs *below;
 static sqlite3_vfs ours;
@@ -45,7 +66,7 @@ page_hash(const void *page, int n, sqlite3_int64 at)
 static int
 checked_read(sqlite3_file *f, void *page, int n, sqlite3_int64 at)
 {
-	int rc = lower(f)->pMethods->xRead(lower(f), page, n, at);
+	int rc = remember(lower(f)->pMethods->xRead(lower(f), page, n, at));
 	uint64_t stored;
 
 	/* a short read of a page is a file that was cut: SQLite would go on with zeros */
@@ -66,11 +87,11 @@ checked_write(sqlite3_file *f, const void *page, int n, sqlite3_int64 at)
 	static _Thread_local char copy[65536];
 
 	if (!is_page(f, n, at) || (size_t)n > sizeof copy)
-		return lower(f)->pMethods->xWrite(lower(f), page, n, at);
+		return remember(lower(f)->pMethods->xWrite(lower(f), page, n, at));
 	uint64_t hash = page_hash(page, n, at);
 	memcpy(copy, page, (size_t)n - PAGE_CHECK_BYTES);
 	memcpy(copy + n - PAGE_CHECK_BYTES, &hash, sizeof hash);
-	return lower(f)->pMethods->xWrite(lower(f), copy, n, at);
+	return remember(lower(f)->pMethods->xWrite(lower(f), copy, n, at));
 }
 
 static int
@@ -81,8 +102,8 @@ checked_control(sqlite3_file *f, int op, void *arg)
 
 /* -- the rest goes straight through -- */
 static int pass_close(sqlite3_file *f) { return lower(f)->pMethods->xClose(lower(f)); }
-static int pass_truncate(sqlite3_file *f, sqlite3_int64 n) { return lower(f)->pMethods->xTruncate(lower(f), n); }
-static int pass_sync(sqlite3_file *f, int flags) { return lower(f)->pMethods->xSync(lower(f), flags); }
+static int pass_truncate(sqlite3_file *f, sqlite3_int64 n) { return remember(lower(f)->pMethods->xTruncate(lower(f), n)); }
+static int pass_sync(sqlite3_file *f, int flags) { return remember(lower(f)->pMethods->xSync(lower(f), flags)); }
 static int pass_size(sqlite3_file *f, sqlite3_int64 *n) { return lower(f)->pMethods->xFileSize(lower(f), n); }
 static int pass_lock(sqlite3_file *f, int level) { return lower(f)->pMethods->xLock(lower(f), level); }
 static int pass_unlock(sqlite3_file *f, int level) { return lower(f)->pMethods->xUnlock(lower(f), level); }
@@ -96,7 +117,7 @@ static int pass_shm_unmap(sqlite3_file *f, int remove) { return lower(f)->pMetho
 static int
 pass_shm_map(sqlite3_file *f, int region, int n, int extend, void volatile **at)
 {
-	return lower(f)->pMethods->xShmMap(lower(f), region, n, extend, at);
+	return remember(lower(f)->pMethods->xShmMap(lower(f), region, n, extend, at));
 }
 
 static const sqlite3_io_methods methods = {
@@ -114,7 +135,7 @@ checked_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int
 	c->bad_page = NULL;
 	c->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
 	lower(f)->pMethods = NULL;
-	int rc = below->xOpen(below, name, lower(f), flags, out_flags);
+	int rc = remember(below->xOpen(below, name, lower(f), flags, out_flags));
 	f->pMethods = lower(f)->pMethods ? &methods : NULL;
 	return rc;
 }
