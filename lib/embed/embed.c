@@ -70,7 +70,8 @@ read_terms(struct embed *e, struct fault *f)
 		    e->start[0], e->start[e->n_term]);
 	for (size_t i = 0; i < e->n_slot; i++) {
 		if (e->slot[i][1] > e->n_term)
-			return fault(f, EX_DATAERR, "%s: tensor term_slot: expected terms up to %zu, got %u", path, e->n_term, e->slot[i][1]);
+			return fault(f, EX_DATAERR, "%s: tensor term_slot: expected terms up to %zu, got %u", path, e->n_term,
+			    e->slot[i][1]);
 		n_free += e->slot[i][1] == 0;
 	}
 	/* A search ends at a free slot. */

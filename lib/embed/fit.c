@@ -163,7 +163,8 @@ make_rows(void *arg, size_t i, size_t worker)
 }
 
 static void
-each_block(struct embed_fit *fit, int finished, void (*use)(struct embed_fit *fit, const float *x, size_t n, void *arg), void *arg)
+each_block(struct embed_fit *fit, int finished,
+    void (*use)(struct embed_fit *fit, const float *x, size_t n, void *arg), void *arg)
 {
 	struct block b = { .fit = fit, .finished = finished, .x = xaligned(BLOCK * fit->dim, sizeof *b.x) };
 
@@ -376,7 +377,8 @@ fit_vectors(struct embed_fit *fit, struct fault *f)
 		return -1;
 	int done = 0;
 	if (fit->o.dim && fit->o.dim != v.dim)
-		done = fault(f, EX_DATAERR, "%s: the vectors have %zu numbers, asked for were %zu", fit->o.vectors, v.dim, fit->o.dim);
+		done = fault(f, EX_DATAERR, "%s: the vectors have %zu numbers, asked for were %zu", fit->o.vectors, v.dim,
+		    fit->o.dim);
 	if (done == 0)
 		done = take_vectors(fit, &v, f);
 	vectors_free(&v);
@@ -467,7 +469,8 @@ set_settings(const struct embed_fit *fit, struct tensor_writer *w)
 }
 
 static int
-write_model(struct embed_fit *fit, const char *path, const struct model *m, const struct part *part, size_t n_part, struct fault *f)
+write_model(struct embed_fit *fit, const char *path, const struct model *m, const struct part *part, size_t n_part,
+    struct fault *f)
 {
 	struct tensor_writer *w = tensor_create(path, "model", f);
 

@@ -23,7 +23,7 @@ static const struct { int32_t from, to; } unspaced[] = {
 
 /* A piece that utf8proc gets at a time. Its ordering of marks takes quadratic time, so a piece has an end even where
    the text offers none. */
-enum { PIECE_SOFT = 1024, PIECE_HARD = 4096 };
+enum { PIECE_SOFT = 256, PIECE_HARD = 512 };
 
 struct cutter {                 /* the word that is being put together */
 	struct text_words *w;
