@@ -5,8 +5,8 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
 	export data="$BATS_TEST_DIRNAME/data"
-	hare-embed fit -o m -c title,description,instructions "$data/skills.csv"
-	hare-embed -m m -c title,description,instructions "$data/skills.csv" | hare-pool build -m m -o p
+	hare-embed fit -o m -c title,category,description,trigger,instructions "$data/skills.csv"
+	hare-embed -m m -c title,category,description,trigger,instructions "$data/skills.csv" | hare-pool build -m m -o p
 	hare-update -m m -p p -s s "$data/demo/history.csv"
 	{ echo user,query
 	  for u in $(cut -d, -f1 "$data/demo/history.csv" | tail -n +2 | sort -u) nobody; do echo "$u,I need help writing tests"; done
@@ -33,9 +33,9 @@ setup() { cd "$BATS_FILE_TMPDIR"; }
 	[ "$output" = true ]
 }
 @test "the same input gives the same bytes: model, pool, attention and answers" {
-	hare-embed fit -o m2 -c title,description,instructions --threads 1 "$data/skills.csv"
+	hare-embed fit -o m2 -c title,category,description,trigger,instructions --threads 1 "$data/skills.csv"
 	cmp m m2
-	hare-embed -m m2 -c title,description,instructions --threads 1 "$data/skills.csv" | hare-pool build -m m2 -o p2
+	hare-embed -m m2 -c title,category,description,trigger,instructions --threads 1 "$data/skills.csv" | hare-pool build -m m2 -o p2
 	cmp p p2
 	hare-attend -m m2 -p p2 -s s --threads 1 x.csv | hare-decode -p p2 -s s > o2.csv
 	cmp o.csv o2.csv
