@@ -205,16 +205,15 @@ connect_any(struct state *s, const char *path, struct fault *f)
 {
 	int may_write = access(path, W_OK) == 0 && folder_writable(path), rc;
 
-	if (s->mode != STATE_READ || may_write) {
-		rc = connect(s, path, SQLITE_OPEN_READWRITE);
-		return rc == SQLITE_OK ? 0 : state_fault(s, rc, NULL, f);
-	}
-	rc = connect(s, path, SQLITE_OPEN_READONLY);
+	rc = connect(s, path, s->mode != STATE_READ || may_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
 	if (rc == SQLITE_OK)
 		return 0;
-	if ((rc & 0xFF) != SQLITE_CANTOPEN && (rc & 0xFF) != SQLITE_READONLY)
+	/* Where no log may be made beside it, or there is no room for one, the file can still be read as it is, if all is
+	   in it. */
+	int no_room = rc == SQLITE_IOERR_SHMSIZE || rc == SQLITE_IOERR_SHMOPEN || rc == SQLITE_FULL;
+	if (s->mode != STATE_READ || (may_write && !no_room) ||
+	    (!no_room && (rc & 0xFF) != SQLITE_CANTOPEN && (rc & 0xFF) != SQLITE_READONLY) || (no_room && log_has_bytes(path)))
 		return state_fault(s, rc, NULL, f);
-	/* Where no log may be made beside it, the file can still be read as it is, if all is in it. */
 	if (log_has_bytes(path))
 		return fault(f, EX_NOPERM, "%s: a writer left its log, which may not be worked in here; read it once where "
 		    "its folder may be written", path);
