@@ -116,6 +116,8 @@ is_prefix() {
 	run -75 hare-state load -s disk/l "$whole"
 	run -75 hare-state backup -s disk/s disk/b
 	[ ! -e disk/m ] && [ ! -e disk/l ] && [ ! -e disk/b ]
+	# it can be read all the same
+	hare-state dump -s disk/s | cmp - "$whole"
 	rm disk/ballast
 	hare-state dump -s disk/s | cmp - "$whole"
 }

@@ -17,6 +17,10 @@ to_int(size_t n)
 	return (int)n;
 }
 
+/* OpenBLAS starts its threads when it is loaded, and each spins for some 20 ms before it sleeps: longer than many of our
+   programs live. This ends them (it is what OpenBLAS itself does before a fork); weak, as another BLAS may not have it. */
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
 int
 mat_check(struct fault *f)
 {
@@ -28,6 +32,8 @@ mat_check(struct fault *f)
 	int right = 1;
 
 	openblas_set_num_threads(1);
+	if (blas_thread_shutdown_)
+		blas_thread_shutdown_();
 	for (int i = 0; i < N * K; i++) {
 		a[i] = (float)(i * 7 % 11 - 5);
 		b[i] = (float)(i * 5 % 13 - 6);

@@ -210,9 +210,9 @@ connect_any(struct state *s, const char *path, struct fault *f)
 		return 0;
 	/* Where no log may be made beside it, or there is no room for one, the file can still be read as it is, if all is
 	   in it. */
-	int no_room = rc == SQLITE_IOERR_SHMSIZE || rc == SQLITE_IOERR_SHMOPEN || rc == SQLITE_FULL;
-	if (s->mode != STATE_READ || (may_write && !no_room) ||
-	    (!no_room && (rc & 0xFF) != SQLITE_CANTOPEN && (rc & 0xFF) != SQLITE_READONLY) || (no_room && log_has_bytes(path)))
+	int no_room = rc == SQLITE_IOERR_SHMSIZE || rc == SQLITE_FULL;
+	int not_allowed = !may_write && ((rc & 0xFF) == SQLITE_CANTOPEN || (rc & 0xFF) == SQLITE_READONLY);
+	if (s->mode != STATE_READ || !(no_room || not_allowed) || (no_room && log_has_bytes(path)))
 		return state_fault(s, rc, NULL, f);
 	if (log_has_bytes(path))
 		return fault(f, EX_NOPERM, "%s: a writer left its log, which may not be worked in here; read it once where "
