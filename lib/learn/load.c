@@ -195,7 +195,12 @@ load_rows(struct loading *l, struct fault *f)
 		for (size_t i = 0; i < (size_t)n; i++)
 			if (load_row(l, i, f) < 0)
 				return -1;
-	return (int)n;
+	if (n < 0)
+		return -1;
+	/* A dump begins with its settings; without all of them its beliefs mean nothing. */
+	struct learn_settings set;
+	int whole = learn_settings(l->state, &set, f);
+	return whole == 1 ? 0 : whole < 0 ? -1 : fault(f, EX_DATAERR, "no whole dump: it has no settings");
 }
 
 int
