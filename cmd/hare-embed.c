@@ -92,6 +92,7 @@ static size_t fit_dim, fit_cluster, fit_terms = EMBED_TERMS, fit_min_df;
 static double fit_max_df;
 static uint64_t fit_seed;
 static int fit_no_bigrams;
+static double fit_idf_power = 2, fit_pair_weight = .5;
 
 static const struct opt fit_opts[] = {
 	{ 'o', "output", OPT_FILE, &fit_path, "MODEL", "the file to write", NULL, NULL },
@@ -102,6 +103,8 @@ static const struct opt fit_opts[] = {
 	{ 0, "terms", OPT_SIZE, &fit_terms, "N", "words and pairs of words that are kept, the most frequent (50000)", NULL, NULL },
 	{ 0, "min-df", OPT_SIZE, &fit_min_df, "N", "texts that a term must be in (2; of fewer than 10000 texts a word needs one)", NULL, NULL },
 	{ 0, "max-df", OPT_REAL, &fit_max_df, "SHARE", "share of the texts that a term may be in (0.5; 1 of fewer than 50 texts)", NULL, NULL },
+	{ 0, "idf-power", OPT_REAL, &fit_idf_power, "P", "a term weighs (1 + log tf) idf^P (2)", NULL, NULL },
+	{ 0, "pair-weight", OPT_REAL, &fit_pair_weight, "W", "and a pair of words times W (0.5)", NULL, NULL },
 	{ 0, "no-bigrams", OPT_FLAG, &fit_no_bigrams, NULL, "words only, no pairs", NULL, NULL },
 	{ 0, "vectors", OPT_FILE, &fit_vectors, "FILE", "word vectors: GloVe text, word2vec text or binary, gzipped or not", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)net_embedding_opts, NULL, NULL, NULL, NULL },
@@ -113,7 +116,7 @@ static int
 fit(struct record_in *in, struct net *net, struct embed_report *report, struct fault *f)
 {
 	struct embed_options o = { .dim = fit_dim, .n_cluster = fit_cluster, .n_term_max = fit_terms, .min_df = fit_min_df,
-		.max_df = fit_max_df, .bigrams = !fit_no_bigrams, .seed = fit_seed, .n_thread = record_options.n_thread,
+		.max_df = fit_max_df, .bigrams = !fit_no_bigrams, .idf_power = fit_idf_power, .pair_weight = fit_pair_weight, .seed = fit_seed, .n_thread = record_options.n_thread,
 		.vectors = fit_vectors, .net = net, .url = net_options.url };
 	struct embed_fit *work = embed_fit_new(&o);
 	struct texts texts;
@@ -155,6 +158,10 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--terms: expected 1 or more, got 0");
 	if (fit_max_df < 0 || fit_max_df > 1)
 		opt_usage(p, "--max-df: expected a share above 0, at most 1, got %g", fit_max_df);
+	if (fit_idf_power < 0)
+		opt_usage(p, "--idf-power: expected 0 or more, got %g", fit_idf_power);
+	if (fit_pair_weight <= 0)
+		opt_usage(p, "--pair-weight: expected more than 0, got %g (--no-bigrams leaves pairs out)", fit_pair_weight);
 	if (fit_vectors && net_options.url)
 		opt_usage(p, "--vectors and --endpoint: vectors come from one of them");
 	if (mat_check(&f) < 0 || !(in = record_open(n_operand, operand, &f)) ||

@@ -67,9 +67,21 @@ $1" "${@:2}"; }
 	[ "$output" = '(2, 48) True' ]
 }
 
+@test "unless told otherwise a word weighs the square of its idf, and a pair half of that" {
+	hare-embed fit -o plain -d 20 --idf-power 1 --pair-weight 1 -c title,description "$skills"
+	hare-embed fit -o squared -d 20 -c title,description "$skills"
+	run -0 python '
+one, two = model("plain")[0], model("squared")[0]
+factor = np.array([.5 if " " in t else 1 for t in one["terms"]])
+print(one["terms"] == two["terms"], min(factor), max(factor), np.allclose(two["term_weight"], one["term_weight"] ** 2 * factor, rtol=1e-5))'
+	[ "$output" = 'True 0.5 1.0 True' ]
+	run -64 hare-embed fit -o m --idf-power -1 "$skills"
+	run -64 hare-embed fit -o m --pair-weight -1 "$skills"
+}
+
 @test "terms, weights, components and vectors are those of scikit-learn and a dense SVD" {
 	/usr/bin/python3 -c 'import sklearn' 2> /dev/null || skip "python3-sklearn is not installed"
-	hare-embed fit -o m -d 20 --min-df 3 --max-df .4 -c title,description "$skills"
+	hare-embed fit -o m -d 20 --min-df 3 --max-df .4 --idf-power 1 --pair-weight 1 -c title,description "$skills"
 	hare-embed -m m -c title,description "$skills" > x.csv
 	run -0 python '
 from sklearn.feature_extraction.text import TfidfVectorizer

@@ -337,7 +337,9 @@ decode_blend(struct decode *d, struct span query, const struct decode_item *item
 		if (begins_line && last != SIZE_MAX)
 			buf_putc(out, '\n');
 		struct span title = decode_title(d, row);
-		if (u->item != last && (sources || (title.at != pool_id(d->pool, row).at && wants_title(d, u, title)))) {
+		struct span first = d->sentences[u->first].text;
+		int says_title = first.n >= title.n && title.n > 0 && memcmp(first.at, title.at, title.n) == 0;
+		if (u->item != last && !says_title && (sources || (title.at != pool_id(d->pool, row).at && wants_title(d, u, title)))) {
 			decode_put_sentence(out, title);
 			buf_putc(out, ':');
 			begins_line = 0;

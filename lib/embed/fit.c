@@ -212,8 +212,11 @@ fit_tfidf(struct embed_fit *fit, struct fault *f)
 		return -1;
 	terms_matrix(&fit->a, &fit->terms, &fit->corpus, 1, o->n_thread);
 	drop_corpus(fit);
-	for (size_t i = 0; i < fit->terms.n; i++)
-		fit->a.column_scale[i] = (float)(log((1 + (double)fit->n_text) / (1 + (double)fit->terms.df[i])) + 1);
+	for (size_t i = 0; i < fit->terms.n; i++) {
+		double idf = log((1 + (double)fit->n_text) / (1 + (double)fit->terms.df[i])) + 1;
+		double weight = pow(idf, o->idf_power) * (fit->terms.word[i][1] == UINT32_MAX ? 1 : o->pair_weight);
+		fit->a.column_scale[i] = (float)weight;
+	}
 	size_t n_full = sparse_unit_rows(&fit->a);
 	/* Few texts do not bear many dimensions: the last ones would each be about a single text, and texts that share
 	   a subject but no word would be at right angles. */
@@ -463,6 +466,8 @@ set_settings(const struct embed_fit *fit, struct tensor_writer *w)
 		return;
 	}
 	tensor_set_meta(w, "bigrams", "%d", o->bigrams);
+	tensor_set_meta(w, "idf_power", "%.17g", o->idf_power);
+	tensor_set_meta(w, "pair_weight", "%.17g", o->pair_weight);
 	tensor_set_meta(w, "min_df", "%zu", o->min_df);
 	tensor_set_meta(w, "max_df", "%.17g", o->max_df);
 	tensor_set_meta(w, "variance_share", "%.6f", fit->share);
