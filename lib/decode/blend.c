@@ -338,7 +338,7 @@ decode_blend(struct decode *d, struct span query, const struct decode_item *item
 			buf_putc(out, '\n');
 		struct span title = decode_title(d, row);
 		struct span first = d->sentences[u->first].text;
-		int says_title = first.n >= title.n && title.n > 0 && memcmp(first.at, title.at, title.n) == 0;
+		int says_title = title.n > 0 && first.n >= title.n && first.n <= title.n + 1 && memcmp(first.at, title.at, title.n) == 0;
 		if (u->item != last && !says_title && (sources || (title.at != pool_id(d->pool, row).at && wants_title(d, u, title)))) {
 			decode_put_sentence(out, title);
 			buf_putc(out, ':');
