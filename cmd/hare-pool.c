@@ -672,7 +672,7 @@ static const struct opt_program info = { "info", "what is in a pool, as key,valu
 static const struct opt_program dump = { "dump", "all records of a pool, as build reads them", "[--npy FILE | --no-x] POOL ...", dump_opts,
 	"hare-pool dump skills.pool | hare-pool build -m skills.model -o copy.pool\n", run_dump, NULL };
 static const struct opt_program get = { "get", "the records of some ids", "[--no-x] POOL ID ...", get_opts,
-	"hare-pool get --no-x -J skills.pool fuzz-parser | jq .\n", run_get, NULL };
+	"hare-pool get --no-x -J skills.pool fuzz-tests-for-a-parser | jq .\n", run_get, NULL };
 static const struct opt_program check = { "check", "verify every byte of a pool", "POOL ...", check_opts,
 	"hare-pool check skills.pool && echo sound\n", run_check, NULL };
 static const struct opt_program *const verbs[] = { &build, &add, &merge, &shard, &info, &dump, &get, &check, NULL };

@@ -130,7 +130,11 @@ choose_settings(struct updating *u, struct fault *f)
 static int
 open_learner(struct updating *u, struct fault *f)
 {
-	const char *set_name = u->model ? model_name : "the command line";
+	/* Half of the settings are options': who reads the message must not look for them in the MODEL alone. */
+	static char set_name[4096 + 16] = "the command line";
+
+	if (u->model)
+		snprintf(set_name, sizeof set_name, "this run (%s)", model_name);
 
 	/* nothing is made by a command line that cannot go on */
 	if (!u->model && !dim_option && access(state_name, F_OK) < 0)
@@ -451,9 +455,9 @@ static const struct opt_program program = {
 	    "-s STATE --feature x --dim D [--lambda L] [--noise-var V] [--base-rate B] [file ...]",
 	.opts = opts,
 	.examples =
-	    "  printf 'user,item,reward\\nann,fuzz-testing,1\\n' |\n"
+	    "  printf 'user,item,reward\\nann,fuzz-tests-for-a-parser,1\\n' |\n"
 	    "    hare-update -m skills.model -p skills.pool -s team.state\n"
-	    "  hare-update -m skills.model -p skills.pool -s team.state --half-life 100 rewards.csv\n",
+	    "  hare-update -m skills.model -p skills.pool -s fading.state --half-life 100 rewards.csv\n",
 	.run = run,
 };
 

@@ -186,9 +186,9 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	[[ "$stderr" == *"s has lambda 100, the command line has 1" ]]
 	learn -s t < "$events"
 	run -65 --separate-stderr hare-update -m "$BATS_FILE_TMPDIR/other" --feature x -s t "$events"
-	[[ "$stderr" == "hare-update: t has embedding space "*", $BATS_FILE_TMPDIR/other has "* ]] || { echo "$stderr"; false; }
+	[[ "$stderr" == "hare-update: t has embedding space "*", this run ($BATS_FILE_TMPDIR/other) has "* ]] || { echo "$stderr"; false; }
 	run -65 --separate-stderr hare-update -m "$m" --feature x -s t "$events"
-	[[ "$stderr" == *"t has feature item, $m has x" ]]
+	[[ "$stderr" == *"t has feature item, this run ($m) has x" ]]
 	run -65 --separate-stderr learn -s t --clock event "$events"
 	[[ "$stderr" == *"t has clock time, "*" has event" ]]
 	run -65 --separate-stderr hare-update -m "$BATS_FILE_TMPDIR/other" -p "$p" -s new "$events"
