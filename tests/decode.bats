@@ -10,7 +10,7 @@ tea,Green tea,Green tea wants water of seventy degrees. Let the leaves draw for 
 coffee,Filter coffee,Filter coffee wants water just below boiling. Grind the beans as fine as sand.
 bread,Rye bread,Rye bread needs a sourdough. Let the dough rest overnight before you bake it.
 soup,Leek soup,"Leek soup begins with butter in a pot. It takes half an hour, and ""patience""."
-bike,Flat tyre,Find the hole of a flat tyre under water. Glue the patch and wait five minutes.
+bike,Flat tyre,Find the hole of a flat tyre of the bike. Glue the patch and wait five minutes.
 chain,Bike chain,Clean the chain of the bike with a brush. Oil it sparingly afterwards.
 bees,Bees in winter,Bees in winter need dry air and silence. Weigh the hive once a month.
 roses,Cut roses,Cut roses in spring when the forsythia blooms. Leave three buds on each branch.

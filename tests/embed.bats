@@ -55,33 +55,52 @@ def unit(x):
 $1" "${@:2}"; }
 
 @test "every row passes with a unit vector behind it; nothing is said" {
-	printf 'id,text,note\n1,write unit tests,"a, ""b"""\n2,lock the door, x \n' > t.csv
+	printf 'id,text,note\n1,write unit tests,"a, ""b"""\n2,test the form, x \n' > t.csv
 	run -0 --separate-stderr hare-embed -m "$model" t.csv
 	[ "${lines[0]}" = 'id,text,note,x' ]
 	[[ "${lines[1]}" == '1,write unit tests,"a, ""b""",'* ]]
-	[[ "${lines[2]}" == '2,lock the door, x ,'* ]]
+	[[ "${lines[2]}" == '2,test the form, x ,'* ]]
 	[ "${#lines[@]}" -eq 3 ]
 	[ -z "$stderr" ]
 	echo "$output" > out.csv
 	run -0 python 'x = vectors("out.csv"); print(x.shape, np.allclose(np.linalg.norm(x, axis=1), 1, atol=1e-5))'
-	[ "$output" = '(2, 48) True' ]
+	[ "$output" = '(2, 24) True' ]
 }
 
-@test "unless told otherwise a word weighs the square of its idf, and a pair half of that" {
+@test "words of requests and grammar make no terms, nor pairs with one, unless asked to" {
+	hare-embed fit -o without -c title,description "$skills"
+	hare-embed fit -o with --stop-words none -c title,description "$skills"
+	run -0 python '
+without, with_ = (set(model(p)[0]["terms"]) for p in ("without", "with"))
+stop = {"the", "of", "and", "is", "how", "need", "help"}
+print(not [t for t in without if stop & set(t.split())], len([t for t in with_ if stop & set(t.split())]) > 50, "tests" in without)'
+	[ "$output" = 'True True True' ]
+	run -0 --separate-stderr hare-embed -m without <<< $'text\nplease help me with this'
+	[[ "${lines[1]}" == 'please help me with this,0 0 0'* ]]
+	[[ "$stderr" == *'no known word'* ]]
+}
+
+@test "a word weighs a power of its idf, one for few texts and two for many, and a pair half of that" {
 	hare-embed fit -o plain -d 20 --idf-power 1 --pair-weight 1 -c title,description "$skills"
-	hare-embed fit -o squared -d 20 -c title,description "$skills"
+	hare-embed fit -o few -d 20 -c title,description "$skills"
+	run -0 python '
+one, few = model("plain")[0], model("few")[0]
+factor = np.array([.5 if " " in t else 1 for t in one["terms"]])
+print(np.allclose(few["term_weight"], one["term_weight"] * factor, rtol=1e-5))'
+	[ "$output" = True ]
+	hare-embed fit -o squared -d 20 --idf-power 2 -c title,description "$skills"
 	run -0 python '
 one, two = model("plain")[0], model("squared")[0]
 factor = np.array([.5 if " " in t else 1 for t in one["terms"]])
 print(one["terms"] == two["terms"], min(factor), max(factor), np.allclose(two["term_weight"], one["term_weight"] ** 2 * factor, rtol=1e-5))'
 	[ "$output" = 'True 0.5 1.0 True' ]
-	run -64 hare-embed fit -o m --idf-power -1 "$skills"
+	run -64 hare-embed fit -o m --idf-power -2 "$skills"
 	run -64 hare-embed fit -o m --pair-weight -1 "$skills"
 }
 
 @test "terms, weights, components and vectors are those of scikit-learn and a dense SVD" {
 	/usr/bin/python3 -c 'import sklearn' 2> /dev/null || skip "python3-sklearn is not installed"
-	hare-embed fit -o m -d 20 --min-df 3 --max-df .4 --idf-power 1 --pair-weight 1 -c title,description "$skills"
+	hare-embed fit -o m -d 20 --min-df 3 --max-df .4 --idf-power 1 --pair-weight 1 --stop-words none -c title,description "$skills"
 	hare-embed -m m -c title,description "$skills" > x.csv
 	run -0 python '
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -207,17 +226,17 @@ print(n.dtype, (x == n).all(), (x == j).all(), (x == b).all(), (t == vectors("y.
 	printf 'text\none lone text\n' | hare-embed fit -o m
 	run -0 hare-embed -m m t.csv --quiet
 	[ "${lines[1]}" = 'red apple,0' ]
-	printf 'text\nsame\nsame\nsame\n' | hare-embed fit --clusters 3 -o m
+	printf 'text\nalike\nalike\nalike\n' | hare-embed fit --clusters 3 -o m
 	run -0 python 'm, meta = model("m"); print(meta["dim"], meta["n_cluster"])'
 	[ "$output" = '1 1' ]
 }
 
 @test "--terms, --min-df, --max-df and --no-bigrams choose the vocabulary" {
 	printf 'text\na b c\na b\na d\na b e\n' > t.csv
-	hare-embed fit -q -o m --min-df 2 --max-df .75 t.csv
-	hare-embed fit -o n --no-bigrams t.csv
-	hare-embed fit -o o --terms 3 t.csv
-	hare-embed fit -o p --terms 4 t.csv
+	hare-embed fit --stop-words none -q -o m --min-df 2 --max-df .75 t.csv
+	hare-embed fit --stop-words none -o n --no-bigrams t.csv
+	hare-embed fit --stop-words none -o o --terms 3 t.csv
+	hare-embed fit --stop-words none -o p --terms 4 t.csv
 	run -0 python 'print([model(p)[0]["terms"] for p in "mnop"])'
 	[ "$output" = "[['a b', 'b'], ['a', 'b', 'c', 'd', 'e'], ['a', 'a b', 'b'], ['a', 'a b', 'b', 'c']]" ]
 }
@@ -229,7 +248,7 @@ m, meta = model(sys.argv[1])
 x = vectors("x.csv")
 print("mean", np.abs(x.mean(axis=0) - m["mean"]).max() < 1e-6)
 c = m["centre"]
-print("unit", np.allclose(np.linalg.norm(c, axis=1), 1, atol=1e-5), c.shape == (len(x) // 8, 48))
+print("unit", np.allclose(np.linalg.norm(c, axis=1), 1, atol=1e-5), c.shape == (len(x) // 8, 24))
 # k-means stands still: each centre is the direction of the sum of its texts
 of = (x @ c.T).argmax(axis=1)
 print("still", np.mean([np.dot(unit(x[of == k].sum(axis=0)), c[k]) for k in set(of)]) > .999)' "$model"

@@ -143,7 +143,7 @@ test_terms(size_t n, size_t n_word, const char *what)
 	claim(c.n_token == n * n_word && c.n_doc == n, "%s: every word of every text is counted", what);
 	size_t n_max[] = { TERM_MAX, n_known, n_known - 1, n_known / 2, 40, 5, 1 };
 	for (size_t k = 0; k < sizeof n_max / sizeof *n_max; k++) {
-		struct terms_options o = { n_max[k], 2, 2, .5, 1, 1 };
+		struct terms_options o = { n_max[k], 2, 2, .5, 1, 0, 1 };
 		struct terms one, two;
 		size_t want = n_max[k] < n_known ? n_max[k] : n_known;
 
@@ -161,7 +161,7 @@ test_terms(size_t n, size_t n_word, const char *what)
 	claim(all, "%s: terms and document frequencies are those of counting at length, for any --terms", what);
 	claim(threads, "%s: three threads choose the same", what);
 
-	struct terms_options o = { 700, 2, 2, .5, 1, 2 };
+	struct terms_options o = { 700, 2, 2, .5, 1, 0, 2 };
 	struct terms t;
 	struct sparse a, raw;
 	double worst = 0, worst_raw = 0;

@@ -58,6 +58,7 @@ struct terms_options {
 	size_t min_df, min_df_pair;     /* documents that a word, a pair must be in */
 	double max_df;                  /* share of the documents */
 	int bigrams;
+	int stop_words;                 /* function words make no terms, nor pairs with one */
 	size_t n_thread;
 };
 /* At most n_max terms that occur in enough documents and in max_df of them or fewer, those of more documents

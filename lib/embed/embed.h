@@ -1,10 +1,10 @@
 /*
  * embed.h - text to unit vector
  *
- *   tfidf     x = unit(V' w), w_t = (1 + log tf) idf_t^2 for words, half of that for pairs of neighbouring words, idf_t =
- *             log((1 + n) / (1 + df_t)) + 1; V the right singular vectors of the texts' matrix of unit rows w
- *             (Deerwester et al., Indexing by Latent Semantic Analysis, 1990). idf is squared since few dimensions
- *             are otherwise spent on common words
+ *   tfidf     x = unit(V' w), w_t = (1 + log tf) idf_t^p for words, half of that for pairs of neighbouring words, idf_t =
+ *             log((1 + n) / (1 + df_t)) + 1, p from 1 for few texts to 2 for many; V the right singular vectors of the texts' matrix of unit rows w
+ *             (Deerwester et al., Indexing by Latent Semantic Analysis, 1990). With p = 1 many texts would spend their few
+ *             dimensions on common words
  *   vectors   x = unit(y - u u'y), y = sum of a / (a + p(word)) v(word) over the words of a text, a = 1e-3, p from the
  *             texts of the fit, u the first singular vector of their y (Arora, Liang, Ma, A Simple but Tough-to-Beat
  *             Baseline for Sentence Embeddings, 2017)
@@ -12,7 +12,7 @@
  *   file      besides what model.h tells, tensors for the first two: term_bytes U8, term_start U32 [n + 1] (terms
  *             sorted by their bytes), term_slot U32 [n_slot][2] (hash table: high half of XXH3-64 of the term's bytes,
  *             number of the term plus one or 0; n_slot a power of two, the first slot tried is the hash's low bits),
- *             term_weight F32 [n] (idf_t^2 or half of it, or a / (a + p)), components F32 [n][dim] (V or v), common F32 [dim] (u)
+ *             term_weight F32 [n] (as above, or a / (a + p)), components F32 [n][dim] (V or v), common F32 [dim] (u)
  *   order     the vector of a text depends on the model and the text alone; the same texts, options and seed give the
  *             same bytes of MODEL, whatever the threads and batches
  */
@@ -30,13 +30,14 @@
 /* -- fit -- */
 
 struct embed_options {
-	size_t dim;             /* 0: 128, or 4 sqrt(texts) if that is less, for tfidf; else that of the source, from which another is an error */
+	size_t dim;             /* 0: for tfidf 2 sqrt(texts), 16 to 128, else that of the source, from which another is an error */
 	size_t n_cluster;       /* 0: an eighth of the texts, 1 to 64 */
 	size_t n_term_max;      /* terms kept; with vectors those of the file that are kept besides the texts' words */
 	size_t min_df;          /* 0: 2, or for fewer than EMBED_SMALL texts 1 for words and 2 for pairs */
 	double max_df;          /* 0: .5 of the texts, or all for fewer than EMBED_FEW */
 	int bigrams;
-	double idf_power;       /* a term weighs idf^idf_power, */
+	int stop_words;         /* English function words make no terms */
+	double idf_power;       /* a term weighs idf^idf_power; < 0: 1 up to 300 texts, 2 from 10,000 on */
 	double pair_weight;     /* a pair of words times this */
 	uint64_t seed;
 	size_t n_thread;

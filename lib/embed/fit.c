@@ -193,6 +193,25 @@ make_book(struct embed_fit *fit)
 
 /* -- tfidf -- */
 
+/* Few texts do not bear many dimensions: the last ones would each be about a single text, and texts that share a subject
+   but no word would be at right angles. */
+static size_t
+default_dim(size_t n_text)
+{
+	double few = floor(2 * sqrt((double)n_text));
+
+	return few < 16 ? 16 : few < EMBED_DIM ? (size_t)few : EMBED_DIM;
+}
+
+/* The more texts, the better does idf tell what a text is about, and the more texts share the dimensions. */
+static double
+default_idf_power(size_t n_text)
+{
+	double n = (double)n_text;
+
+	return n <= 300 ? 1 : n >= 10000 ? 2 : 1 + log(n / 300) / log(10000. / 300);
+}
+
 static int
 fit_tfidf(struct embed_fit *fit, struct fault *f)
 {
@@ -207,7 +226,9 @@ fit_tfidf(struct embed_fit *fit, struct fault *f)
 		o->min_df = fit->n_text < EMBED_SMALL ? 1 : 2;
 	if (o->max_df <= 0)
 		o->max_df = fit->n_text < EMBED_FEW ? 1 : .5;
-	struct terms_options t = { o->n_term_max, o->min_df, min_df_pair, o->max_df, o->bigrams, o->n_thread };
+	if (o->idf_power < 0)
+		o->idf_power = default_idf_power(fit->n_text);
+	struct terms_options t = { o->n_term_max, o->min_df, min_df_pair, o->max_df, o->bigrams, o->stop_words, o->n_thread };
 	if (terms_choose(&fit->terms, &fit->corpus, &t, f) < 0)
 		return -1;
 	terms_matrix(&fit->a, &fit->terms, &fit->corpus, 1, o->n_thread);
@@ -218,11 +239,7 @@ fit_tfidf(struct embed_fit *fit, struct fault *f)
 		fit->a.column_scale[i] = (float)weight;
 	}
 	size_t n_full = sparse_unit_rows(&fit->a);
-	/* Few texts do not bear many dimensions: the last ones would each be about a single text, and texts that share
-	   a subject but no word would be at right angles. */
-	double few = floor(4 * sqrt((double)fit->n_text));
-	size_t dim = o->dim ? o->dim : few < EMBED_DIM ? (size_t)few : EMBED_DIM;
-	if (svd_sparse(&svd, &fit->a, dim, o->seed, o->n_thread) < 0)
+	if (svd_sparse(&svd, &fit->a, o->dim ? o->dim : default_dim(fit->n_text), o->seed, o->n_thread) < 0)
 		return fault(f, EX_SOFTWARE, "the singular vectors of the texts were not found: numbers that are not finite");
 	for (size_t i = 0; i < svd.rank; i++)
 		kept += (double)svd.s[i] * svd.s[i];
@@ -466,6 +483,7 @@ set_settings(const struct embed_fit *fit, struct tensor_writer *w)
 		return;
 	}
 	tensor_set_meta(w, "bigrams", "%d", o->bigrams);
+	tensor_set_meta(w, "stop_words", "%s", o->stop_words ? "english" : "none");
 	tensor_set_meta(w, "idf_power", "%.17g", o->idf_power);
 	tensor_set_meta(w, "pair_weight", "%.17g", o->pair_weight);
 	tensor_set_meta(w, "min_df", "%zu", o->min_df);

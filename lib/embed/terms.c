@@ -1,4 +1,5 @@
 #include "embed/corpus.h"
+#include "embed/stop.h"
 
 #include <assert.h>
 #include <math.h>
@@ -166,7 +167,7 @@ find_candidates(const struct corpus *c, const struct terms_options *o, uint32_t 
 
 	*n = 0;
 	for (size_t w = 0; w < c->n_word; w++)
-		if (c->word_df[w] >= df_from && c->word_df[w] <= df_to) {
+		if (c->word_df[w] >= df_from && c->word_df[w] <= df_to && !(o->stop_words && stop_is_word(corpus_word(c, w)))) {
 			all = xgrow(all, &n_cap, *n + 1, sizeof *all);
 			all[(*n)++] = (struct candidate){ c->word_df[w], { (uint32_t)w, UINT32_MAX } };
 			n_with[c->word_df[w]]++;
@@ -181,7 +182,7 @@ find_candidates(const struct corpus *c, const struct terms_options *o, uint32_t 
 		if (p.df_from < o->min_df_pair)
 			p.df_from = o->min_df_pair < UINT32_MAX ? (uint32_t)o->min_df_pair : UINT32_MAX;
 		for (size_t w = 0; w < c->n_word; w++)
-			usable[w] = c->word_df[w] >= p.df_from;
+			usable[w] = c->word_df[w] >= p.df_from && !(o->stop_words && stop_is_word(corpus_word(c, w)));
 		p.usable = usable;
 		thread_for(o->n_thread, (size_t)1 << p.part_bits, count_part, &p);
 		free(usable);

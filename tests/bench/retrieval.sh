@@ -6,7 +6,7 @@ set -eu
 /usr/bin/python3 -c 'import numpy' 2> /dev/null || { echo "bench failed: python3-numpy is not installed"; exit 0; }
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 gzip -dc "$DATA/pool.csv.gz" > "$work/pool.csv"
-for how in '--idf-power 1 --pair-weight 1' '--idf-power 1 --no-bigrams' ''; do
+for how in '--stop-words none --idf-power 1 --pair-weight 1' '--stop-words none --idf-power 1 --no-bigrams' '--stop-words none' ''; do
 	# shellcheck disable=SC2086
 	hare-embed fit -q $how -o "$work/model" -c text "$work/pool.csv"
 	for c in text title; do hare-embed -q -m "$work/model" -c $c --npy "$work/$c.npy" "$work/pool.csv" > /dev/null; done
@@ -16,7 +16,7 @@ x, q = (np.load(sys.argv[1] + "/" + c + ".npy") for c in ("text", "title"))
 rows = np.random.default_rng(0).permutation(len(x))[:1000]
 s = q[rows] @ x.T
 rank = (s > s[np.arange(len(rows)), rows][:, None]).sum(axis=1) + 1
-print("%-34s its own text first %4.1f %%, among ten %4.1f %%, mean reciprocal rank %.3f" %
+print("%-55s its own text first %4.1f %%, among ten %4.1f %%, mean reciprocal rank %.3f" %
     (sys.argv[2], 100 * (rank == 1).mean(), 100 * (rank <= 10).mean(), (1 / rank).mean()))
 EOF
 done
