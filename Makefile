@@ -8,7 +8,7 @@ PACKAGES = openblas sqlite3 jansson libcurl libutf8proc zlib libxxhash
 VERSION := $(shell sed -n 's/^.define HARE_VERSION "\(.*\)"/\1/p' lib/base/opt.h)
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -Ilib -Icmd $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
-LDLIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -llapacke -lcsv -lpthread -lm
+LDLIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lcsv -lpthread -lm
 
 BIN := $(patsubst cmd/%.c,$(BUILD)/%,$(wildcard cmd/hare-*.c))
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))

@@ -2,13 +2,21 @@
 
 #include <assert.h>
 #include <cblas.h>
-#include <lapacke.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+
+/* LAPACK as OpenBLAS has it, in Fortran's way of calling: everything by address, matrices by columns, and behind the
+   arguments the length of each text. LAPACKE would check and copy, and load two more libraries at every start. */
+extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
+extern void sgelqf_(const int *m, const int *n, float *a, const int *lda, float *tau, float *work, const int *n_work, int *info);
+extern void sorglq_(const int *m, const int *n, const int *k, float *a, const int *lda, const float *tau, float *work,
+    const int *n_work, int *info);
+extern void ssyevd_(const char *job, const char *uplo, const int *n, float *a, const int *lda, float *w, float *work,
+    const int *n_work, int *iwork, const int *n_iwork, int *info, size_t, size_t);
 
 static int
 to_int(size_t n)
@@ -79,7 +87,7 @@ mat_check(struct fault *f)
 				sum += l[i * N + k] * l[j * N + k];
 			s[i * N + j] = sum;
 		}
-	right &= LAPACKE_dpotrf_work(LAPACK_ROW_MAJOR, 'L', N, s, N) == 0;
+	right &= mat_cholesky64(s, N) == 0;
 	for (int i = 0; i < N; i++)
 		for (int j = 0; j <= i; j++)
 			right &= fabs(s[i * N + j] - l[i * N + j]) < 1e-9;
@@ -133,17 +141,18 @@ mat_orthonormalise(struct mat a)
 		return;
 	/* LAPACK is column-major: a row-major call would copy and transpose the whole of A. A' in its eyes is
 	   [n_col][n_row], so its LQ is our QR. */
-	int n_row = to_int(a.n_row), n_col = to_int(a.n_col), ld = to_int(a.stride);
+	int n_row = to_int(a.n_row), n_col = to_int(a.n_col), ld = to_int(a.stride), info = 0;
+	const int ask = -1;
 	float *tau = xmalloc(a.n_col, sizeof *tau), size, *work;
 
-	LAPACKE_sgelqf_work(LAPACK_COL_MAJOR, n_col, n_row, a.at, ld, tau, &size, -1);
-	lapack_int n_work = (lapack_int)size;
-	LAPACKE_sorglq_work(LAPACK_COL_MAJOR, n_col, n_row, n_col, a.at, ld, tau, &size, -1);
-	if ((lapack_int)size > n_work)
-		n_work = (lapack_int)size;
+	sgelqf_(&n_col, &n_row, a.at, &ld, tau, &size, &ask, &info);
+	int n_work = (int)size;
+	sorglq_(&n_col, &n_row, &n_col, a.at, &ld, tau, &size, &ask, &info);
+	if ((int)size > n_work)
+		n_work = (int)size;
 	work = xmalloc((size_t)n_work, sizeof *work);
-	LAPACKE_sgelqf_work(LAPACK_COL_MAJOR, n_col, n_row, a.at, ld, tau, work, n_work);
-	LAPACKE_sorglq_work(LAPACK_COL_MAJOR, n_col, n_row, n_col, a.at, ld, tau, work, n_work);
+	sgelqf_(&n_col, &n_row, a.at, &ld, tau, work, &n_work, &info);
+	sorglq_(&n_col, &n_row, &n_col, a.at, &ld, tau, work, &n_work, &info);
 	free(work);
 	free(tau);
 }
@@ -153,7 +162,20 @@ mat_eigen(struct mat a, float *w)
 {
 	assert(a.n_row == a.n_col);
 	/* Column-major eigenvectors in columns are rows to us. */
-	return LAPACKE_ssyevd(LAPACK_COL_MAJOR, 'V', 'U', to_int(a.n_row), a.at, to_int(a.stride), w) == 0 ? 0 : -1;
+	int n = to_int(a.n_row), ld = to_int(a.stride), n_iwork, info = 0;
+	const int ask = -1;
+	float size;
+
+	ssyevd_("V", "U", &n, a.at, &ld, w, &size, &ask, &n_iwork, &ask, &info, 1, 1);
+	if (info != 0)
+		return -1;
+	int n_work = (int)size;
+	float *work = xmalloc((size_t)n_work, sizeof *work);
+	int *iwork = xmalloc((size_t)n_iwork, sizeof *iwork);
+	ssyevd_("V", "U", &n, a.at, &ld, w, work, &n_work, iwork, &n_iwork, &info, 1, 1);
+	free(work);
+	free(iwork);
+	return info == 0 ? 0 : -1;
 }
 
 int
@@ -162,9 +184,10 @@ mat_cholesky64(double *a, size_t n)
 	if (n == 0)
 		return 0;
 	/* Row-major lower is column-major upper: A = U'U with U = L', in the same memory. */
-	int e = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', to_int(n), a, to_int(n));
+	int size = to_int(n), info = 0;
 
-	if (e != 0)
+	dpotrf_("U", &size, a, &size, &info, 1);
+	if (info != 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (!isfinite(a[i * n + i]) || a[i * n + i] <= 0)

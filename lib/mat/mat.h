@@ -1,5 +1,5 @@
 /*
- * mat.h - views, products, softmax, factorisations. The only caller of OpenBLAS and LAPACKE.
+ * mat.h - views, products, softmax, factorisations. The only caller of OpenBLAS and its LAPACK.
  *
  *   shapes   row-major; element (i, j) of a view is at[i * stride + j]; sizes are size_t and checked against BLAS's int
  *   threads  OpenBLAS runs in the caller's thread; every call may be made from several threads at once
