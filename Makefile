@@ -41,9 +41,10 @@ check: all unit
 asan:
 	$(MAKE) BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined" check
 
-# Every figure that README and the notes state. DATA: a folder of data to measure on besides what is made up.
+# Every figure that README and the notes state. DATA: a folder with pool.csv.gz to measure on, else this machine's packages
+# are; BENCHES: which ones, all unless given.
 bench: all $(BENCH)
-	BUILD=$(BUILD) DATA=$(DATA) scripts/bench
+	BUILD=$(BUILD) DATA=$(DATA) scripts/bench $(BENCHES)
 
 completions: all
 	@mkdir -p $(BUILD)/completions

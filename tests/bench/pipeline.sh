@@ -13,8 +13,9 @@ hare-pool info "$work/pool" | grep -E '^(rows|dim|bytes)' | tr '\n' ' '; echo
 
 # 2,000 questions: first words of descriptions, for 50 users with 20 rewards each
 hare-pool dump "$work/pool" | mlr --icsv --ocsv cut -o -f id,title then head -n 3000 > "$work/ids.csv"
-mlr --icsv --ocsv head -n 2000 then put -q 'emit {"user": "u" . (NR % 50), "query": $title}' "$work/ids.csv" > "$work/q.csv"
-mlr --icsv --ocsv tail -n 1000 then put -q 'emit {"user": "u" . (NR % 50), "item": $id, "reward": NR % 3 == 0 ? 1 : 0}' "$work/ids.csv" > "$work/r.csv"
+mlr --icsv --ocsv head -n 2000 then put '$user = "u" . (NR % 50); $query = $title' then cut -o -f user,query "$work/ids.csv" > "$work/q.csv"
+mlr --icsv --ocsv tail -n 1000 then put '$user = "u" . (NR % 50); $item = $id; $reward = NR % 3 == 0 ? 1 : 0' then \
+	cut -o -f user,item,reward "$work/ids.csv" > "$work/r.csv"
 t=$(now); hare-update -m "$work/model" -p "$work/pool" -s "$work/state" "$work/r.csv"; echo "update, 1,000 rewards      $(since "$t") s"
 
 for run in 1 2 3 4 5; do
