@@ -68,3 +68,14 @@ setup() { cd "$BATS_FILE_TMPDIR"; }
 	mlr --icsv --onidx filter '$user == "nobody"' then cut -f entropy z.csv > b
 	cmp a b
 }
+@test "the lines that README begins with can be pasted, and do what they say" {
+	mkdir paste; cd paste; ln -s "$BATS_TEST_DIRNAME" tests
+	sed -n '/^    PATH=/,/^$/s/^    //p' "$BATS_TEST_DIRNAME/../README.md" | sed 's/^PATH=[^ ]* //; s/^ask </echo ----; ask </' > lines
+	[ "$(wc -l < lines)" -ge 9 ]
+	run -0 --separate-stderr bash -eu -o pipefail lines
+	before="${output#*----}"; before="${before%%----*}" after="${output##*----}"
+	# before: twice the same; after: two different answers
+	[ "$(grep -c '\[pipeline-tests\]' <<< "$before")" -ge 2 ]
+	[[ "$after" == *'[authorization-matrix-tests]'* ]]
+	[[ "$after" == *'[data-quality-tests]'* ]]
+}
