@@ -2,14 +2,18 @@
 
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/mem.h"
 
 /* ---- progress: on a terminal once a second, and one line whenever SIGUSR1 asks ---- */
 
@@ -150,4 +154,44 @@ filter_finish(struct record_in *in, struct record_out *out, int status, const st
 	}
 	record_close(in);
 	return file_stdout_close(status);
+}
+
+/* Such a file begins with the length of its header, eight bytes of which the last are 0, and the header's brace. */
+static int
+is_tensors(const char *path)
+{
+	unsigned char head[9];
+	struct stat st;
+	int is = 0, fd;
+
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return 0;
+	if (read(fd, head, sizeof head) == (ssize_t)sizeof head && head[8] == '{') {
+		uint64_t n_header = 0;
+
+		for (int i = 7; i >= 0; i--)
+			n_header = n_header << 8 | head[i];
+		is = n_header < (uint64_t)st.st_size;
+	}
+	close(fd);
+	return is;
+}
+
+int
+filter_take_pools(struct opt_list *pools, int n_operand, char **operand)
+{
+	int n_left = 0;
+
+	/* that of the environment is meant when no other is named */
+	if (pools->n == 0 || pools->at[0] == getenv("HARE_POOL"))
+		return n_operand;
+	for (int i = 0; i < n_operand; i++) {
+		if (strcmp(operand[i], "-") == 0 || !is_tensors(operand[i])) {
+			operand[n_left++] = operand[i];
+			continue;
+		}
+		pools->at = xrealloc(pools->at, pools->n + 1, sizeof *pools->at);
+		pools->at[pools->n++] = operand[i];
+	}
+	return n_left;
 }

@@ -634,6 +634,7 @@ run(const struct opt_program *p, int n_operand, char **operand)
 	struct fault f, closing;
 	int is_open = 0;
 
+	n_operand = filter_take_pools(&pool_name, n_operand, operand);
 	if (!model_name)
 		opt_usage(p, "expected a MODEL: -m or HARE_MODEL");
 	if (pool_name.n == 0)

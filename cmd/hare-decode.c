@@ -504,6 +504,7 @@ run(const struct opt_program *p, int n_file, char **file)
 	struct fault f = { 0 };
 	ptrdiff_t n = 0;
 
+	n_file = filter_take_pools(&pool_path, n_file, file);
 	if (mat_check(&f) < 0 || open_pool(&d, &f) < 0 || open_state(&d, &f) < 0 || open_template(&d, &f) < 0 ||
 	    (d.mode == ENDPOINT && !(d.net = net_open(&net_options, &f))) || open_records(&d, n_file, file, &f) < 0)
 		return let_go(&d, f.status, &f);

@@ -415,6 +415,7 @@ run(const struct opt_program *p, int n_operand, char **operand)
 	struct fault f = {0}, closing;
 	int failed;
 
+	n_operand = filter_take_pools(&pool_name, n_operand, operand);
 	check_options(p, n_operand);
 	failed = mat_check(&f) < 0 || open_space(&u, &f) < 0;
 	for (int i = 0; !failed && (i < n_operand || i == 0); i++) {

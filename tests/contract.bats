@@ -226,6 +226,12 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 		for p in part$n.*; do pools+=(-p $p); done
 		hare-attend -m skills.model "${pools[@]}" -s team.state x.csv | cmp - z.csv
 		hare-decode "${pools[@]}" z.csv | cmp - out.csv
+		# as the shell gives them
+		hare-attend -m skills.model -s team.state -p part$n.* < x.csv | cmp - z.csv
+		hare-attend -m skills.model -s team.state -p part$n.* x.csv | cmp - z.csv
+		hare-decode -p part$n.* z.csv | cmp - out.csv
+		hare-update -m skills.model -p part$n.* -s shell$n.state r.csv
+		cmp <(hare-state dump -s shell$n.state) <(hare-state dump -s team.state)
 		hare-attend -m skills.model "${pools[@]}" -s team.state --choose 3 x.csv > some
 		hare-attend -m skills.model -p skills.pool -s team.state --choose 3 x.csv | cmp - some
 		hare-attend -m skills.model "${pools[@]}" -s team.state -e --text title x.csv > some
