@@ -15,6 +15,7 @@ LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
 UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*.c))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
+HEADER := $(filter-out %/inside.h,$(sort $(wildcard lib/*/*.h)))
 
 all: $(BIN)
 unit: $(UNIT)
@@ -50,29 +51,30 @@ completions: all
 	@mkdir -p $(BUILD)/completions
 	for b in $(BIN); do for s in bash zsh fish; do $$b --completion $$s > $(BUILD)/completions/$${b##*/}.$$s || exit 1; done; done
 
+# The folders that an installation has of its own; quoted, as a path may hold blanks.
+TO = $(DESTDIR)$(PREFIX)
+SHARE = $(TO)/share
+
 install: all completions
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/hare
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	install -d $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	install $(BIN) $(DESTDIR)$(PREFIX)/bin
-	for s in 1 5 7; do for m in man/*.$$s; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/ || exit 1; done; done
+	install -d "$(TO)/bin" "$(TO)/lib/pkgconfig" "$(SHARE)/man/man1" "$(SHARE)/man/man5" "$(SHARE)/man/man7" \
+	  "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
+	install $(BIN) "$(TO)/bin"
+	for m in $(MAN); do install -m 644 $$m "$(SHARE)/man/man$${m##*.}" || exit 1; done
 	for b in $(notdir $(BIN)); do \
-	  install -m 644 $(BUILD)/completions/$$b.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$b && \
-	  install -m 644 $(BUILD)/completions/$$b.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$b && \
-	  install -m 644 $(BUILD)/completions/$$b.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$b.fish || exit 1; done
-	install -m 644 $(BUILD)/libhare.a $(DESTDIR)$(PREFIX)/lib
-	for d in lib/*/; do d=$${d#lib/}; install -d $(DESTDIR)$(PREFIX)/include/hare/$$d && \
-	  install -m 644 lib/$$d*.h $(DESTDIR)$(PREFIX)/include/hare/$$d || exit 1; done
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/hare.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/hare.pc
+	  install -m 644 $(BUILD)/completions/$$b.bash "$(SHARE)/bash-completion/completions/$$b" && \
+	  install -m 644 $(BUILD)/completions/$$b.zsh "$(SHARE)/zsh/site-functions/_$$b" && \
+	  install -m 644 $(BUILD)/completions/$$b.fish "$(SHARE)/fish/vendor_completions.d/$$b.fish" || exit 1; done
+	install -m 644 $(BUILD)/libhare.a "$(TO)/lib"
+	for h in $(HEADER); do install -D -m 644 $$h "$(TO)/include/hare/$${h#lib/}" || exit 1; done
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LDLIBS)|' scripts/hare.pc.in > $(BUILD)/hare.pc
+	install -m 644 $(BUILD)/hare.pc "$(TO)/lib/pkgconfig"
 
 uninstall:
-	cd $(DESTDIR)$(PREFIX)/bin && rm -f $(notdir $(BIN))
-	for m in $(notdir $(MAN)); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$$m; done
-	for b in $(notdir $(BIN)); do rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$b \
-	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$b $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$b.fish; done
-	rm -rf $(DESTDIR)$(PREFIX)/include/hare
-	rm -f $(DESTDIR)$(PREFIX)/lib/libhare.a $(DESTDIR)$(PREFIX)/lib/pkgconfig/hare.pc
+	for b in $(notdir $(BIN)); do rm -f "$(TO)/bin/$$b" "$(SHARE)/bash-completion/completions/$$b" \
+	  "$(SHARE)/zsh/site-functions/_$$b" "$(SHARE)/fish/vendor_completions.d/$$b.fish"; done
+	for m in $(notdir $(MAN)); do rm -f "$(SHARE)/man/man$${m##*.}/$$m"; done
+	rm -rf "$(TO)/include/hare"
+	rm -f "$(TO)/lib/libhare.a" "$(TO)/lib/pkgconfig/hare.pc"
 
 clean:
 	rm -rf build build-asan

@@ -89,24 +89,27 @@ texts_read(struct texts *t, const struct record_in *in, size_t n)
 
 static const char *fit_path, *fit_vectors;
 static size_t fit_dim, fit_cluster, fit_terms = EMBED_TERMS, fit_min_df;
-static double fit_max_df;
+static double fit_max_df = NAN;         /* unless given, what suits the number of texts */
 static uint64_t fit_seed;
 static int fit_no_bigrams;
 static const char *fit_stop = "english";
-static double fit_idf_power = -1, fit_pair_weight = .5;
+static double fit_idf_power = NAN, fit_pair_weight = .5;
 
 static const struct opt fit_opts[] = {
 	{ 'o', "output", OPT_FILE, &fit_path, "MODEL", "the file to write", NULL, NULL },
-	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas (text)", NULL, NULL },
-	{ 'd', "dim", OPT_SIZE, &fit_dim, "N", "numbers in a vector, or fewer if the texts do not bear them (2 sqrt(texts), 16 to 128)", NULL, NULL },
-	{ 0, "clusters", OPT_SIZE, &fit_cluster, "N", "clusters of the codebook (an eighth of the texts, at most 64)", NULL, NULL },
-	{ 0, "seed", OPT_U64, &fit_seed, "N", "of all that is drawn (0)", NULL, NULL },
-	{ 0, "terms", OPT_SIZE, &fit_terms, "N", "words and pairs of words that are kept, the most frequent (50000)", NULL, NULL },
-	{ 0, "min-df", OPT_SIZE, &fit_min_df, "N", "texts that a term must be in (2; of fewer than 10000 texts a word needs one)", NULL, NULL },
-	{ 0, "max-df", OPT_REAL, &fit_max_df, "SHARE", "share of the texts that a term may be in (0.5; 1 of fewer than 50 texts)", NULL, NULL },
+	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas; default: text", NULL, NULL },
+	{ 'd', "dim", OPT_SIZE, &fit_dim, "N", "numbers in a vector, or fewer if the texts do not bear them; "
+	    "default: 2 sqrt(texts), 16 to 128", NULL, NULL },
+	{ 0, "clusters", OPT_SIZE, &fit_cluster, "N", "clusters of the codebook; default: an eighth of the texts, at most 64", NULL, NULL },
+	{ 0, "seed", OPT_U64, &fit_seed, "N", "of all that is drawn", NULL, NULL },
+	{ 0, "terms", OPT_SIZE, &fit_terms, "N", "words and pairs of words that are kept, the most frequent", NULL, NULL },
+	{ 0, "min-df", OPT_SIZE, &fit_min_df, "N", "texts that a term must be in; default: 2, but of fewer than 10,000 texts a word needs one", NULL,
+	    NULL },
+	{ 0, "max-df", OPT_REAL, &fit_max_df, "SHARE", "share of the texts that a term may be in; default: 0.5, or 1 of fewer than 50 texts", NULL, NULL },
 	{ 0, "stop-words", OPT_CHOICE, &fit_stop, "LIST", "words of requests and grammar that make no terms", "english none", NULL },
-	{ 0, "idf-power", OPT_REAL, &fit_idf_power, "P", "a term weighs (1 + log tf) idf^P (1 up to 300 texts, 2 from 10,000 on)", NULL, NULL },
-	{ 0, "pair-weight", OPT_REAL, &fit_pair_weight, "W", "and a pair of words times W (0.5)", NULL, NULL },
+	{ 0, "idf-power", OPT_REAL, &fit_idf_power, "P", "a term weighs (1 + log tf) idf^P; default: 1 up to 300 texts, 2 from 10,000 on", NULL,
+	    NULL },
+	{ 0, "pair-weight", OPT_REAL, &fit_pair_weight, "W", "and a pair of words times W", NULL, NULL },
 	{ 0, "no-bigrams", OPT_FLAG, &fit_no_bigrams, NULL, "words only, no pairs", NULL, NULL },
 	{ 0, "vectors", OPT_FILE, &fit_vectors, "FILE", "word vectors: GloVe text, word2vec text or binary, gzipped or not", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)net_embedding_opts, NULL, NULL, NULL, NULL },
@@ -118,7 +121,9 @@ static int
 fit(struct record_in *in, struct net *net, struct embed_report *report, struct fault *f)
 {
 	struct embed_options o = { .dim = fit_dim, .n_cluster = fit_cluster, .n_term_max = fit_terms, .min_df = fit_min_df,
-		.max_df = fit_max_df, .bigrams = !fit_no_bigrams, .stop_words = strcmp(fit_stop, "none") != 0, .idf_power = fit_idf_power, .pair_weight = fit_pair_weight, .seed = fit_seed, .n_thread = record_options.n_thread,
+		.max_df = isnan(fit_max_df) ? 0 : fit_max_df, .bigrams = !fit_no_bigrams,
+		.stop_words = strcmp(fit_stop, "none") != 0, .idf_power = isnan(fit_idf_power) ? -1 : fit_idf_power,
+		.pair_weight = fit_pair_weight, .seed = fit_seed, .n_thread = record_options.n_thread,
 		.vectors = fit_vectors, .net = net, .url = net_options.url };
 	struct embed_fit *work = embed_fit_new(&o);
 	struct texts texts;
@@ -158,9 +163,9 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "-o MODEL is missing");
 	if (fit_terms == 0)
 		opt_usage(p, "--terms: expected 1 or more, got 0");
-	if (fit_max_df < 0 || fit_max_df > 1)
+	if (fit_max_df <= 0 || fit_max_df > 1)
 		opt_usage(p, "--max-df: expected a share above 0, at most 1, got %g", fit_max_df);
-	if (fit_idf_power < 0 && fit_idf_power != -1)
+	if (fit_idf_power < 0)
 		opt_usage(p, "--idf-power: expected 0 or more, got %g", fit_idf_power);
 	if (fit_pair_weight <= 0)
 		opt_usage(p, "--pair-weight: expected more than 0, got %g (--no-bigrams leaves pairs out)", fit_pair_weight);
@@ -188,8 +193,8 @@ static const char *model_path, *x_name, *npy_path;
 
 static const struct opt apply_opts[] = {
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "made by hare-embed fit", NULL, "HARE_MODEL" },
-	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas (text)", NULL, NULL },
-	{ 'o', "output", OPT_STRING, &x_name, "NAME", "column for the vector (x)", NULL, NULL },
+	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas; default: text", NULL, NULL },
+	{ 'o', "output", OPT_STRING, &x_name, "NAME", "column for the vector; default: x", NULL, NULL },
 	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "write the vectors to an NPY file as well", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)net_embedding_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },

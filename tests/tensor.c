@@ -350,7 +350,7 @@ static void
 npy(void)
 {
 	struct fault f = {0};
-	float x[6] = { 1, 2.5f, -3, 1e-40f, 0, 7 }, *y;
+	float x[6] = { 1, 2.5f, -3, 1e-40f, 0, 7 }, *y = NULL;
 	size_t n_row, n_col;
 
 	claim(npy_write("a.npy", x, 2, 3, &f) == 0 && npy_read("a.npy", &y, &n_row, &n_col, &f) == 0 && n_row == 2 && n_col == 3 &&

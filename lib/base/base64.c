@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char letter[64] __attribute__((nonstring)) = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char letter[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* What a letter stands for, plus 1; 0 for bytes that are none. */
 #define UPPER(c) ['A' + c] = 1 + c, ['a' + c] = 27 + c

@@ -138,7 +138,7 @@ opt_put_help(FILE *out, const struct opt_program *top, const struct opt_program 
 		buf_clear(&help);
 		buf_clear(&value);
 		buf_puts(&help, o->help ? o->help : "");
-		if (o->choices)
+		if (o->choices && !(o->arg && strchr(o->arg, '|')))
 			buf_printf(&help, " (one of: %s)", o->choices);
 		put_default(&value, o);
 		/* a text that speaks of its default itself knows better */

@@ -6,8 +6,9 @@
 
 #include "base/rng.h"
 
-/* Wider vectors where the processor has them; no fused multiply-add, so the bits are the same everywhere. */
-#if defined(__x86_64__) && defined(__gnu_linux__)
+/* Wider vectors where the processor has them; no fused multiply-add, so the bits are the same everywhere. clang 14 gives
+   clones a name that other files do not call them by. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
 #define WIDE __attribute__((target_clones("avx2", "default")))
 #else
 #define WIDE
