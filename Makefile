@@ -8,7 +8,8 @@ PACKAGES = openblas sqlite3 jansson libcurl libutf8proc zlib libxxhash
 VERSION := $(shell sed -n 's/^.define HARE_VERSION "\(.*\)"/\1/p' lib/base/opt.h)
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -Ilib -Icmd $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CPPFLAGS)
-LDLIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lcsv -lpthread -lm
+# a program loads only the libraries that it calls
+LDLIBS = -Wl,--as-needed $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lcsv -lpthread -lm
 
 BIN := $(patsubst cmd/%.c,$(BUILD)/%,$(wildcard cmd/hare-*.c))
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*/*.c)))
@@ -24,7 +25,8 @@ $(BUILD)/libhare.a: $(LIB_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libhare.a $(LDLIBS)
+$(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -81,4 +83,4 @@ clean:
 
 .PHONY: all unit check asan bench completions install uninstall clean
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(wildcard $(BUILD)/tests/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(wildcard $(BUILD)/tests/bench/*.d)

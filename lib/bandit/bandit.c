@@ -67,6 +67,8 @@ bandit_free(struct bandit *b)
 	free(b->shared.b);
 	free(b->centre);
 	free(b->square);
+	free(b->origin);
+	free(b->per_unit);
 	free(b->scratch);
 	free(b);
 }
@@ -165,6 +167,8 @@ bandit_set_dim(struct bandit *b, size_t dim, struct fault *f)
 	if (b->set.standardise) {
 		b->centre = zeros(dim);
 		b->square = zeros(dim);
+		b->origin = zeros(dim);
+		b->per_unit = zeros(dim);
 	}
 	if (k) {
 		b->shared.s = zeros(root_triangle(k));
@@ -269,19 +273,65 @@ bandit_theta(const struct bandit *b, size_t a)
 
 /* ---- features ---- */
 
+/* Sums of an arm in other units: z_i becomes a_i z_i + h_i, and the intercept behind them stays 1. */
+static void
+change_units(struct bandit_gauss g, const double *a, const double *h, size_t dim)
+{
+	double *last = g.gram + root_row(dim), n = last[dim], reward = g.b[dim];
+
+	for (size_t i = 0; i < dim; i++) {
+		double *row = g.gram + root_row(i);
+		for (size_t j = 0; j <= i; j++)
+			row[j] = a[i] * a[j] * row[j] + a[i] * last[i] * h[j] + h[i] * a[j] * last[j] + h[i] * h[j] * n;
+	}
+	for (size_t i = 0; i < dim; i++) {
+		last[i] = a[i] * last[i] + n * h[i];
+		g.b[i] = a[i] * g.b[i] + h[i] * reward;
+	}
+}
+
+/* Features are measured from origin in units of 1 / per_unit. A feature that was one number so far says nothing. */
+static void
+refit(struct bandit *b)
+{
+	size_t dim = b->set.dim;
+	double *a = xmalloc(2 * dim, sizeof *a), *h = a + dim;
+
+	for (size_t i = 0; i < dim; i++) {
+		double variance = b->square[i] / (double)b->n_row, per_unit = variance > 0 ? 1 / sqrt(variance) : 0;
+		a[i] = b->per_unit[i] > 0 ? per_unit / b->per_unit[i] : 0;
+		h[i] = per_unit * (b->origin[i] - b->centre[i]);
+		b->per_unit[i] = per_unit;
+		b->origin[i] = b->centre[i];
+	}
+	for (size_t k = 0; b->set.model == BANDIT_DISJOINT && k < b->n_arm; k++)
+		if (b->arm[k].n > 0) {
+			change_units(bandit_gauss_of(b, k), a, h, dim);
+			bandit_solve(bandit_gauss_of(b, k), b->set.lambda, b->d);
+			b->arm[k].has_changed = 1;
+		}
+	free(a);
+}
+
 void
 bandit_observe(struct bandit *b, const double *x)
 {
-	b->n_row++;
+	uint64_t n = ++b->n_row, top = n;
+
 	b->rows_changed = 1;
 	if (!b->set.standardise)
 		return;
-	double per = 1 / (double)b->n_row;
+	double per = 1 / (double)n;
 	for (size_t i = 0; i < b->set.dim; i++) {
 		double off = x[i] - b->centre[i];
 		b->centre[i] += off * per;
 		b->square[i] += off * (x[i] - b->centre[i]);
 	}
+	/* at 1, 2, 3, 4, 6, 8, 12, 16, ... rows */
+	while (top > 3)
+		top = top % 2 ? 0 : top / 2;
+	if (top > 0)
+		refit(b);
 }
 
 void

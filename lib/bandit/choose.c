@@ -48,18 +48,6 @@ bandit_desk_free(struct bandit_desk *d)
 	free(d);
 }
 
-/* A feature that has been one number so far says nothing, whatever it is now: 0. */
-static void
-standardise(const struct bandit *b, const double *x, double *out)
-{
-	double n = (double)b->n_row;
-
-	for (size_t i = 0; i < b->set.dim; i++) {
-		double off = x[i] - b->centre[i], variance = b->square[i] / n;
-		out[i] = variance > 0 ? off / sqrt(variance) : 0;
-	}
-}
-
 void
 bandit_look(struct bandit_desk *d, size_t c, const double *x)
 {
@@ -68,7 +56,8 @@ bandit_look(struct bandit_desk *d, size_t c, const double *x)
 	size_t dim = b->set.dim;
 
 	if (b->set.standardise)
-		standardise(b, x, out);
+		for (size_t i = 0; i < dim; i++)
+			out[i] = (x[i] - b->origin[i]) * b->per_unit[i];
 	else
 		memcpy(out, x, dim * sizeof *x);
 	if (clip > 0)

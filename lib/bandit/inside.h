@@ -39,7 +39,8 @@ struct bandit {
 	uint64_t n_shared;
 
 	uint64_t n_row;                 /* observed */
-	double *centre, *square;        /* standardised by: mean and sum of squared deviations [dim] */
+	double *centre, *square;        /* of features: mean and sum of squared deviations so far [dim] */
+	double *origin, *per_unit;      /* what they are standardised by [dim]: the same when it was last looked at */
 	uint64_t n_commit;      /* of the state when it was loaded or saved */
 	int settings_changed, rows_changed, shared_changed;
 	double *scratch;                /* learning */

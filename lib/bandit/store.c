@@ -9,7 +9,7 @@
 
 /* A value of kind "arm", little-endian: the head, features of the arm [arm_dim], and if it has observations and
    parameters of its own b [d], the lower triangles of gram and S by rows, mean [d], hybrid: C [d][k].
-   Of kind "bandit": "rows", the head and centre and square [dim] if features are standardised; "shared", the head and
+   Of kind "bandit": "rows", the head and centre, square, origin and per_unit [dim] if features are standardised; "shared", the head and
    b, gram, S, mean over z. */
 struct head {
 	uint32_t magic, index;
@@ -267,6 +267,8 @@ save_common(struct bandit *b, struct buf *value, struct state *s, struct fault *
 		if (b->centre) {
 			put(value, b->centre, b->set.dim);
 			put(value, b->square, b->set.dim);
+			put(value, b->origin, b->set.dim);
+			put(value, b->per_unit, b->set.dim);
 		}
 		if (state_put(s, "bandit", (struct span){ "rows", 4 }, b->n_row, 0, buf_span(value), f) < 0)
 			return -1;
@@ -332,6 +334,7 @@ struct loading {
 	const char *path;
 	struct bandit_read { struct span name; struct span value; } *arm;       /* [n] by index; copies */
 	size_t n;
+	int has_rows, has_shared;
 };
 
 static int
@@ -412,15 +415,18 @@ load_common(void *arg, struct span key, uint64_t n, double time, struct span v, 
 		return -1;
 	size_t n_number = (v.n - sizeof head) / sizeof(double), dim = b->set.dim;
 	if (span_is(key, "rows")) {
-		if (v.n != sizeof head + (b->centre ? 2 * dim : 0) * sizeof(double) ||
-		    (b->centre && (get(&at, b->centre, dim) < 0 || get(&at, b->square, dim) < 0)))
+		if (v.n != sizeof head + (b->centre ? 4 * dim : 0) * sizeof(double) ||
+		    (b->centre && (get(&at, b->centre, dim) < 0 || get(&at, b->square, dim) < 0 ||
+		    get(&at, b->origin, dim) < 0 || get(&at, b->per_unit, dim) < 0)))
 			return bad_value(l, "bandit", key, "is not what a bandit writes", f);
 		b->n_row = head.n;
+		l->has_rows = 1;
 		return 0;
 	}
 	if (!span_is(key, "shared") || b->k == 0 || head.n != b->n_shared || n_number != gauss_size(b->k) ||
 	    v.n != sizeof head + n_number * sizeof(double) || get_gauss(&at, b->shared, b->k) < 0)
 		return bad_value(l, "bandit", key, "is not what a bandit writes", f);
+	l->has_shared = 1;
 	return 0;
 }
 
@@ -446,6 +452,8 @@ bandit_load(struct state *s, struct fault *f)
 		e = l.arm[a].name.at ? load_arm(&l, a, f) : fault(f, EX_DATAERR, "%s: arm %zu is missing", l.path, a);
 	if (e == 0)
 		e = state_each(s, "bandit", load_common, &l, f);
+	if (e == 0 && l.b->n_shared > 0 && ((l.b->k && !l.has_shared) || (l.b->centre && !l.has_rows)))
+		e = fault(f, EX_DATAERR, "%s: what all arms share is missing", l.path);
 	for (size_t a = 0; a < l.n; a++) {
 		free((char *)l.arm[a].name.at);
 		free((char *)l.arm[a].value.at);
