@@ -13,7 +13,7 @@
 #include "base/thread.h"
 #include "filter.h"
 
-enum { BATCH_ROWS = 256, TILE_ROWS = 16 };
+enum { LEARN_ROWS = 64, BATCH_ROWS = 256, TILE_ROWS = 16 };
 
 static size_t n_commit = 100000, n_top = 1;
 static int explain;
@@ -150,7 +150,7 @@ learn_rows(struct learning *l, struct fault *f)
 	struct fault bad;
 	ptrdiff_t n;
 
-	while ((n = record_batch(j->in, BATCH_ROWS, f)) > 0) {
+	while ((n = record_batch(j->in, LEARN_ROWS, f)) > 0) {
 		for (size_t i = 0; i < (size_t)n; i++) {
 			int status = l->is_run ? run_row(l, i, f) : learn_row(l, i, f);
 			if (status == -2 || (status == -1 && record_bad(j->in, f) < 0)) {

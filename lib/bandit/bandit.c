@@ -19,7 +19,7 @@ zeros(size_t n)
 	return at;
 }
 
-/* n doubles of old and then zeros. */
+/* n doubles of old and room behind them, which costs nothing until an arm is there. */
 static double *
 more(double *old, size_t n, size_t n_new)
 {
@@ -27,7 +27,6 @@ more(double *old, size_t n, size_t n_new)
 
 	if (n)
 		memcpy(at, old, n * sizeof *at);
-	memset(at + n, 0, (n_new - n) * sizeof *at);
 	free(old);
 	return at;
 }
@@ -106,7 +105,14 @@ bandit_close_arms(struct bandit *b)
 static void
 start_arm(struct bandit *b, size_t a)
 {
-	root_start(b->s + a * b->triangle, b->d, b->set.lambda);
+	struct bandit_gauss g = bandit_gauss_of(b, a);
+
+	root_start(g.s, b->d, b->set.lambda);
+	memset(g.gram, 0, b->triangle * sizeof *g.gram);
+	memset(g.mean, 0, b->pad * sizeof *g.mean);
+	memset(g.b, 0, b->pad * sizeof *g.b);
+	if (b->c)
+		memset(b->c + a * b->d * b->k_pad, 0, b->d * b->k_pad * sizeof *b->c);
 }
 
 void
@@ -114,12 +120,12 @@ bandit_take(struct bandit *b)
 {
 	if (b->d == 0 || b->set.model == BANDIT_SHARED || b->s)
 		return;
-	b->s = zeros(b->n_cap * b->triangle);
-	b->gram = zeros(b->n_cap * b->triangle);
-	b->mean = zeros(b->n_cap * b->pad);
-	b->b = zeros(b->n_cap * b->pad);
+	b->s = more(NULL, 0, b->n_cap * b->triangle);
+	b->gram = more(NULL, 0, b->n_cap * b->triangle);
+	b->mean = more(NULL, 0, b->n_cap * b->pad);
+	b->b = more(NULL, 0, b->n_cap * b->pad);
 	if (b->set.model == BANDIT_HYBRID)
-		b->c = zeros(b->n_cap * b->d * b->k_pad);
+		b->c = more(NULL, 0, b->n_cap * b->d * b->k_pad);
 	for (size_t a = 0; a < b->n_arm; a++)
 		start_arm(b, a);
 }
