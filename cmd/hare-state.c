@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bandit/bandit.h"
 #include "base/file.h"
 #include "base/opt.h"
 #include "filter.h"
@@ -69,7 +70,8 @@ run_dump(const struct opt_program *p, int n_operand, char **operand)
 	if (how.mean && how.all)
 		opt_usage(p, "--mean: not together with --all");
 	struct state *s = mat_check(&f) < 0 ? NULL : open_state(p, STATE_READ, &f);
-	int failed = !s || learn_dump(s, &how, n_operand, operand, &out, &f) < 0;
+	int failed = !s || learn_dump(s, &how, n_operand, operand, &out, &f) < 0 ||
+	    (!how.mean && n_operand == 0 && bandit_dump(s, out, &f) < 0);
 	state_close(s, &(struct fault){0});
 	return filter_finish(NULL, out, failed ? f.status : EX_OK, &f);
 }
@@ -94,7 +96,7 @@ run_load(const struct opt_program *p, int n_operand, char **operand)
 	}
 	if (!failed) {
 		state_cache(s, LOAD_CACHE_BYTES);
-		failed = learn_load(s, in, &f) < 0;
+		failed = learn_load(s, in, &f) < 0 || bandit_check(s, &f) < 0;
 	}
 	if (state_close(s, &closing) < 0 && !failed) {
 		f = closing;
@@ -136,13 +138,26 @@ put_info_count(struct record_out *out, struct record_row *row, const char *key, 
 }
 
 static int
+info_settings(struct state *s, struct record_out *out, struct record_row *row, const char *const *key, struct fault *f)
+{
+	for (; *key; key++) {
+		const char *value;
+		int found = state_meta(s, *key, &value, f);
+		if (found < 0 || (found && put_info(out, row, *key, value, f) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int
 info_rows(struct state *s, struct record_out *out, struct record_row *row, struct fault *f)
 {
-	uint64_t n_user, n_observation, n_cluster, n_shown, generation, n_ledger[3] = {0};
+	uint64_t n_user, n_observation, n_cluster, n_shown, n_arm, n_reward, generation, n_ledger[3] = {0};
 	struct stat st = {0};
 	char uuid[33];
 
 	if (state_count(s, "user", &n_user, &n_observation, f) < 0 || state_count(s, "cluster", &n_cluster, &n_shown, f) < 0 ||
+	    state_count(s, "arm", &n_arm, &n_reward, f) < 0 ||
 	    state_identity(s, uuid, &generation, f) < 0)
 		return -1;
 	for (int i = STATE_SOURCES; i <= STATE_LINEAGE; i++)
@@ -151,19 +166,15 @@ info_rows(struct state *s, struct record_out *out, struct record_row *row, struc
 	stat(state_name, &st);
 	if (put_info_count(out, row, "users", n_user, f) < 0 || put_info_count(out, row, "observations", n_observation, f) < 0 ||
 	    put_info_count(out, row, "clusters", n_cluster, f) < 0 || put_info_count(out, row, "cluster_observations", n_shown, f) < 0 ||
+	    put_info_count(out, row, "arms", n_arm, f) < 0 || put_info_count(out, row, "arm_observations", n_reward, f) < 0 ||
 	    put_info_count(out, row, "sources", n_ledger[STATE_SOURCES], f) < 0 ||
 	    put_info_count(out, row, "events", n_ledger[STATE_EVENTS], f) < 0 ||
 	    put_info_count(out, row, "merged", n_ledger[STATE_LINEAGE], f) < 0 ||
 	    put_info_count(out, row, "bytes", (uint64_t)st.st_size, f) < 0 || put_info(out, row, "uuid", uuid, f) < 0 ||
 	    put_info_count(out, row, "generation", generation, f) < 0)
 		return -1;
-	for (const char *const *key = learn_setting_names; *key; key++) {
-		const char *value;
-		int found = state_meta(s, *key, &value, f);
-		if (found < 0 || (found && put_info(out, row, *key, value, f) < 0))
-			return -1;
-	}
-	return 0;
+	return info_settings(s, out, row, learn_setting_names, f) < 0 || info_settings(s, out, row, bandit_setting_names(), f) < 0
+	    ? -1 : 0;
 }
 
 static int
@@ -206,7 +217,18 @@ run_check(const struct opt_program *p, int n_operand, char **operand)
 		state_close(s, &(struct fault){0});
 		return file_stdout_close(f.status);
 	}
-	return finish(s, !s || learn_check(s, &f) < 0, &f);
+	return finish(s, !s || learn_check(s, &f) < 0 || bandit_check(s, &f) < 0, &f);
+}
+
+static int
+merge_arms(struct state *out, struct state *const *part, size_t n_part, struct fault *f)
+{
+	if (state_begin(out, f) < 0)
+		return -1;
+	if (bandit_merge(out, part, n_part, f) == 0)
+		return state_commit(out, f);
+	state_rollback(out);
+	return -1;
 }
 
 static int
@@ -228,7 +250,7 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 		failed = !(out = state_open(temporary, STATE_CREATE, &f));
 	if (!failed) {
 		state_cache(out, CACHE_BYTES);
-		failed = learn_merge(out, part, (size_t)n_operand, &f) < 0;
+		failed = learn_merge(out, part, (size_t)n_operand, &f) < 0 || merge_arms(out, part, (size_t)n_operand, &f) < 0;
 	}
 	if (state_close(out, &closing) < 0 && !failed) {
 		f = closing;

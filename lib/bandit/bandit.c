@@ -296,19 +296,18 @@ change_units(struct bandit_gauss g, const double *a, const double *h, size_t dim
 	}
 }
 
-/* Features are measured from origin in units of 1 / per_unit. A feature that was one number so far says nothing. */
+/* Features are measured from origin in units of 1 / per_unit from now on, and so is what was learnt. */
 static void
-refit(struct bandit *b)
+measure(struct bandit *b, const double *origin, const double *per_unit)
 {
 	size_t dim = b->set.dim;
 	double *a = xmalloc(2 * dim, sizeof *a), *h = a + dim;
 
 	for (size_t i = 0; i < dim; i++) {
-		double variance = b->square[i] / (double)b->n_row, per_unit = variance > 0 ? 1 / sqrt(variance) : 0;
-		a[i] = b->per_unit[i] > 0 ? per_unit / b->per_unit[i] : 0;
-		h[i] = per_unit * (b->origin[i] - b->centre[i]);
-		b->per_unit[i] = per_unit;
-		b->origin[i] = b->centre[i];
+		a[i] = b->per_unit[i] > 0 ? per_unit[i] / b->per_unit[i] : 0;
+		h[i] = per_unit[i] * (b->origin[i] - origin[i]);
+		b->per_unit[i] = per_unit[i];
+		b->origin[i] = origin[i];
 	}
 	for (size_t k = 0; b->set.model == BANDIT_DISJOINT && k < b->n_arm; k++)
 		if (b->arm[k].n > 0) {
@@ -317,6 +316,26 @@ refit(struct bandit *b)
 			b->arm[k].has_changed = 1;
 		}
 	free(a);
+}
+
+/* A feature that was one number so far says nothing. */
+void
+bandit_refit(struct bandit *b)
+{
+	double *per_unit = xmalloc(b->set.dim, sizeof *per_unit);
+
+	for (size_t i = 0; i < b->set.dim; i++) {
+		double variance = b->square[i] / (double)b->n_row;
+		per_unit[i] = variance > 0 ? 1 / sqrt(variance) : 0;
+	}
+	measure(b, b->centre, per_unit);
+	free(per_unit);
+}
+
+void
+bandit_refit_as(struct bandit *b, const struct bandit *other)
+{
+	measure(b, other->origin, other->per_unit);
 }
 
 void
@@ -337,7 +356,7 @@ bandit_observe(struct bandit *b, const double *x)
 	while (top > 3)
 		top = top % 2 ? 0 : top / 2;
 	if (top > 0)
-		refit(b);
+		bandit_refit(b);
 }
 
 void

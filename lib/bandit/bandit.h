@@ -28,6 +28,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "record/record.h"
 #include "state/state.h"
 
 enum bandit_policy { BANDIT_LINUCB, BANDIT_LINTS, BANDIT_EGREEDY, BANDIT_SQUARECB, BANDIT_UNIFORM };
@@ -118,9 +119,17 @@ int bandit_save(struct bandit *b, struct state *s, struct fault *f);
 /* 0, or -1 with *f set (EX_DATAERR): the first setting of what is learnt that differs, both named. */
 int bandit_same_settings(const struct bandit_settings *a, const char *a_name, const struct bandit_settings *b,
     const char *b_name, struct fault *f);
-/* out gets the sum of all parts, none of which may have a hybrid model; parts without a bandit are left out. Within a
-   transaction of out. The same bits in any order of the parts, but for the order of arms, which is that of the parts. */
+/* out gets the sum of all parts; those without a bandit are left out. Refused (EX_DATAERR) are other settings, hybrid
+   models and shared ones of standardised features. Within a transaction of out. The same bits in any order of the
+   parts: arms stand in the order of their lowest place in a part, then of their names. */
 int bandit_merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f);
+/* Rows for hare-state(1) dump: settings, what each arm believes (form theta), and the values as they are (form bytes).
+   Nothing if the state has no bandit. */
+int bandit_dump(struct state *s, struct record_out *out, struct fault *f);
+/* Names of the settings in the state's meta, ended by NULL. */
+const char *const *bandit_setting_names(void);
+/* Every value is what a bandit writes, or there is none. */
+int bandit_check(struct state *s, struct fault *f);
 
 /* -- what another policy would have earned: estimates from a log -- */
 

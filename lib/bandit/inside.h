@@ -57,6 +57,10 @@ void bandit_take(struct bandit *b);
 /* S and mean from the sums. -1: they are those of no data. */
 int bandit_solve(struct bandit_gauss g, double lambda, size_t dim);
 
+/* Measures features by what was observed so far, or as another bandit does; what arms learnt follows. */
+void bandit_refit(struct bandit *b);
+void bandit_refit_as(struct bandit *b, const struct bandit *other);
+
 struct bandit_desk {
 	const struct bandit *b;
 	size_t n_context, n_arm;

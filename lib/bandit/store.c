@@ -47,6 +47,17 @@ static const struct setting setting[] = {
 };
 enum { N_SETTING = sizeof setting / sizeof setting[0] };
 
+const char *const *
+bandit_setting_names(void)
+{
+	static const char *name[N_SETTING + 2];
+
+	for (size_t i = 0; i < N_SETTING; i++)
+		name[i] = setting[i].key;
+	name[N_SETTING] = "bandit.commits";
+	return name;
+}
+
 /* As text into out; returns its length. */
 static size_t
 show(const struct setting *k, const struct bandit_settings *set, char out[NUM_F64_MAX])

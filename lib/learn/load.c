@@ -151,11 +151,42 @@ load_setting(struct loading *l, size_t i, struct fault *f)
 	struct span key = cell(l, i, KEY);
 	const char *const *name = learn_setting_names;
 
+	/* those of another room are doubted there */
+	if (key.n > 7 && memcmp(key.at, "bandit.", 7) == 0) {
+		char own[32];
+		snprintf(own, sizeof own, "%s", cell_string(l, i, KEY));
+		return state_set_meta(l->state, own, cell_string(l, i, VALUE), f);
+	}
 	while (*name && !span_is(key, *name))
 		name++;
 	if (!*name)
 		return record_fault(l->in, i, l->column[KEY], f, "expected a setting, got \"%s\"", fault_quote(key.at, key.n));
 	return state_set_meta(l->state, *name, cell_string(l, i, VALUE), f);
+}
+
+/* A value of another room, as it is: what it means is doubted there. theta is only what its bytes say. */
+static int
+load_bytes(struct loading *l, size_t i, const char *kind, struct fault *f)
+{
+	struct span key = cell(l, i, KEY), text = cell(l, i, VALUE);
+	uint64_t n;
+
+	if (span_is(cell(l, i, FORM), "theta"))
+		return 0;
+	if (!span_is(cell(l, i, FORM), "bytes"))
+		return record_fault(l->in, i, l->column[FORM], f, "expected theta or bytes");
+	if (read_count(l, i, &n, f) < 0)
+		return -1;
+	buf_clear(&l->bytes);
+	buf_reserve(&l->bytes, text.n + 1);
+	ptrdiff_t n_byte = num_base64_read(l->bytes.at, text.at, text.n);
+	if (n_byte < 0)
+		return record_fault(l->in, i, l->column[VALUE], f, "expected base64");
+	l->bytes.n = (size_t)n_byte;
+	int found = state_get(l->state, kind, key, &l->text, f);
+	if (found == 1)
+		return record_fault(l->in, i, l->column[KEY], f, "expected each %s once, got \"%s\" again", kind, fault_quote(key.at, key.n));
+	return found < 0 ? -1 : state_put(l->state, kind, key, n, 0, buf_span(&l->bytes), f);
 }
 
 static int
@@ -169,6 +200,8 @@ load_row(struct loading *l, size_t i, struct fault *f)
 		return load_setting(l, i, f);
 	if (span_is(kind, "user") || span_is(kind, "cluster"))
 		return load_value(l, i, span_is(kind, "user"), f);
+	if (span_is(kind, "arm") || span_is(kind, "bandit"))
+		return load_bytes(l, i, span_is(kind, "arm") ? "arm" : "bandit", f);
 	if (span_is(kind, "source"))
 		return load_source(l, i, f);
 	if (span_is(kind, "event"))
