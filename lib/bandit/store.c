@@ -170,7 +170,8 @@ bandit_same_settings(const struct bandit_settings *a, const char *a_name, const 
 			continue;
 		size_t n = show(&setting[i], a, x);
 		if (show(&setting[i], b, y) != n || memcmp(x, y, n) != 0)
-			return fault(f, EX_DATAERR, "%s has %s %s, %s has %s", a_name, setting[i].key + strlen("bandit."), x, b_name, y);
+			return fault(f, EX_DATAERR, "%s has %s %s, %s has %s %s", a_name, setting[i].key + strlen("bandit."), x,
+			    b_name, setting[i].key + strlen("bandit."), y);
 	}
 	return 0;
 }
