@@ -460,8 +460,11 @@ bandit_load(struct state *s, struct fault *f)
 	e = get_commits(s, &l.b->n_commit, f);
 	if (e == 0)
 		e = state_each(s, "arm", collect_arm, &l, f);
-	for (size_t a = 0; a < l.n && e == 0; a++)
+	for (size_t a = 0; a < l.n && e == 0; a++) {
 		e = l.arm[a].name.at ? load_arm(&l, a, f) : fault(f, EX_DATAERR, "%s: arm %zu is missing", l.path, a);
+		free((char *)l.arm[a].value.at);
+		l.arm[a].value.at = NULL;
+	}
 	if (e == 0)
 		e = state_each(s, "bandit", load_common, &l, f);
 	if (e == 0 && l.b->n_shared > 0 && ((l.b->k && !l.has_shared) || (l.b->centre && !l.has_rows)))
