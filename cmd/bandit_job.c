@@ -109,8 +109,9 @@ set_model(struct bandit_settings *set)
 		set->half_life = half_life;
 	if (!isnan(clip))
 		set->clip = clip;
+	/* what was learnt follows the centre of the features through the intercept */
 	if (standardise)
-		set->standardise = 1;
+		set->standardise = set->intercept = 1;
 	if (intercept)
 		set->intercept = 1;
 }

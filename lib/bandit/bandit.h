@@ -13,7 +13,8 @@
  *                        rest; g = gamma sqrt(1 + observations)
  *              uniform   any arm
  *   features   x as given, or standardised by the mean and variance of all rows seen so far, this one included
- *              (Welford); then clipped to [-clip, clip]; then a 1 behind it: whichever of the three is asked for
+ *              (Welford), looked at after 2, 3, 4, 6, 8, 12, ... rows, when the sums of disjoint arms are brought
+ *              to the new scale; then clipped to [-clip, clip]; then a 1 behind it: whichever is asked for
  *   ties       scores that agree to 12 digits are one: the arm that was named first has it
  *   half-life  an arm's observations count half after so many further ones of that arm; the prior does not fade
  *   cost       per arm and row O(dim^2 / 2), of a chosen arm O(dim^2) more; with a half-life O(dim^3)
@@ -49,7 +50,7 @@ struct bandit_settings {
 	double lambda;                  /* precision of the prior, > 0 */
 	double half_life;               /* in observations of the arm; 0 never forgets */
 	double clip;                    /* 0: none */
-	int standardise, intercept;
+	int standardise, intercept;     /* the first needs the second */
 	size_t dim;                     /* features of a row as given; 0: not known yet */
 	size_t arm_dim;                 /* features of an arm; 0: none */
 	int is_closed;                  /* arms were declared: others are errors */

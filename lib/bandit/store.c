@@ -50,11 +50,10 @@ enum { N_SETTING = sizeof setting / sizeof setting[0] };
 const char *const *
 bandit_setting_names(void)
 {
-	static const char *name[N_SETTING + 2];
+	static const char *name[N_SETTING + 1];
 
 	for (size_t i = 0; i < N_SETTING; i++)
 		name[i] = setting[i].key;
-	name[N_SETTING] = "bandit.commits";
 	return name;
 }
 
@@ -150,7 +149,7 @@ bandit_load_settings(struct state *s, struct bandit_settings *set, struct fault 
 			    fault_quote(text, strlen(text)));
 	}
 	size_t d = got.dim + (got.intercept != 0), k = got.model == BANDIT_DISJOINT ? 0 : got.arm_dim ? d * got.arm_dim : d;
-	if (k > BANDIT_DIM_MAX || (got.model == BANDIT_HYBRID && got.half_life > 0))
+	if (k > BANDIT_DIM_MAX || (got.model == BANDIT_HYBRID && got.half_life > 0) || (got.standardise && !got.intercept))
 		return fault(f, EX_DATAERR, "%s: settings of a bandit that do not go together", state_path(s));
 	*set = got;
 	return 1;

@@ -11,6 +11,7 @@ struct loading {
 	struct record_in *in;
 	int column[LEARN_N_DUMP];
 	struct learn_settings set;      /* dim = 0 until a row needs them */
+	int has_others;                 /* settings of another room */
 	struct belief *belief;
 	struct belief_cluster *cluster;
 	struct buf number, bytes, text;
@@ -154,6 +155,7 @@ load_setting(struct loading *l, size_t i, struct fault *f)
 	/* those of another room are doubted there */
 	if (key.n > 7 && memcmp(key.at, "bandit.", 7) == 0) {
 		char own[32];
+		l->has_others = 1;
 		snprintf(own, sizeof own, "%s", cell_string(l, i, KEY));
 		return state_set_meta(l->state, own, cell_string(l, i, VALUE), f);
 	}
@@ -215,7 +217,8 @@ load_row(struct loading *l, size_t i, struct fault *f)
 		return span_is(kind, "lineage") ? state_add_lineage(l->state, cell_string(l, i, KEY), n, f)
 		    : state_set_identity(l->state, cell_string(l, i, KEY), n ? n - 1 : 0, f);        /* the commit counts one */
 	}
-	return record_fault(l->in, i, l->column[KIND], f, "expected setting, user, cluster, source, event, identity or lineage, "
+	return record_fault(l->in, i, l->column[KIND], f, "expected setting, user, cluster, arm, bandit, source, event, "
+	    "identity or lineage, "
 	    "got \"%s\"", fault_quote(kind.at, kind.n));
 }
 
@@ -233,6 +236,8 @@ load_rows(struct loading *l, struct fault *f)
 	/* A dump begins with its settings; without all of them its beliefs mean nothing. */
 	struct learn_settings set;
 	int whole = learn_settings(l->state, &set, f);
+	if (whole == 0 && l->has_others)
+		return 0;               /* a bandit without users */
 	return whole == 1 ? 0 : whole < 0 ? -1 : fault(f, EX_DATAERR, "no whole dump: it has no settings");
 }
 
