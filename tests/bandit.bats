@@ -257,6 +257,19 @@ dump() { hare-state dump -s "$1"; }
 	grep -q 'another program learnt into it' err
 }
 
+@test "killed at any moment, the same command ends with the arms of a run that was not" {
+	for i in $(seq 60); do tail -n +2 "$drinks"; done > rows
+	{ head -n 1 "$drinks"; cat rows; } > long.csv
+	hare-bandit run -s whole long.csv > /dev/null
+	for after in 0.03 0.08 0.15 0.3; do
+		timeout -s KILL $after hare-bandit run -s s --commit 400 long.csv > /dev/null || true
+	done
+	hare-bandit run -s s long.csv > /dev/null
+	dump whole > a
+	dump s > b
+	cmp a b
+}
+
 @test "a row on a pipe is answered at once" {
 	mkfifo pipe
 	hare-bandit run --arms a,b < pipe > out.csv & pid=$!
@@ -324,6 +337,12 @@ dump() { hare-state dump -s "$1"; }
 		hare-state dump -s ab | hare-state load -s t
 		hare-state check -s t
 		dump t | cmp - ab.csv
+		for n in 3 16 18 20; do
+			rm -f cut
+			hare-state dump -s ab | head -n $n > cut.csv
+			run -65 hare-state load -s cut cut.csv
+			[ ! -e cut ]
+		done
 		hare-bandit choose -s ab "$drinks" > x
 		hare-bandit choose -s t "$drinks" | cmp - x
 	done

@@ -39,7 +39,7 @@ bandit_new(const struct bandit_settings *set)
 
 	b->set = *set;
 	b->set.dim = 0;
-	b->settings_changed = 1;
+	b->settings_changed = b->rows_changed = 1;
 	if (set->dim && bandit_set_dim(b, set->dim, &f) < 0)
 		assert(!"settings were checked where they came from");
 	return b;
@@ -234,6 +234,7 @@ bandit_add_arm(struct bandit *b, struct span name, const double *feature)
 	b->arm[a] = (struct bandit_arm){ .name = xstrndup(name.at, name.n), .n_name = name.n, .is_new = 1, .has_changed = 1 };
 	*find_slot(b, name) = a + 1;
 	b->n_arm++;
+	b->rows_changed = 1;
 	if (b->set.arm_dim)
 		memcpy(b->feature + a * b->set.arm_dim, feature, b->set.arm_dim * sizeof *feature);
 	if (b->s)

@@ -9,8 +9,8 @@
 
 /* A value of kind "arm", little-endian: the head, features of the arm [arm_dim], and if it has observations and
    parameters of its own b [d], the lower triangles of gram and S by rows, mean [d], hybrid: C [d][k].
-   Of kind "bandit": "rows", the head and centre, square, origin and per_unit [dim] if features are standardised; "shared", the head and
-   b, gram, S, mean over z. */
+   Of kind "bandit": "rows", the head (index: how many arms; n: rows) and, if features are standardised, centre, square,
+   origin and per_unit [dim]; "shared", the head and b, gram, S, mean over z. */
 struct head {
 	uint32_t magic, index;
 	uint64_t n;
@@ -270,7 +270,7 @@ save_arm(struct bandit *b, size_t a, struct buf *value, struct state *s, struct 
 static int
 save_common(struct bandit *b, struct buf *value, struct state *s, struct fault *f)
 {
-	struct head head = head_of(b, 0, b->n_row);
+	struct head head = head_of(b, b->n_arm, b->n_row);      /* so that no arm is missed */
 
 	if (b->rows_changed) {
 		buf_clear(value);
@@ -285,6 +285,7 @@ save_common(struct bandit *b, struct buf *value, struct state *s, struct fault *
 			return -1;
 	}
 	if (b->shared_changed) {
+		head.index = 0;
 		head.n = b->n_shared;
 		buf_clear(value);
 		buf_put(value, &head, sizeof head);
@@ -426,7 +427,7 @@ load_common(void *arg, struct span key, uint64_t n, double time, struct span v, 
 		return -1;
 	size_t n_number = (v.n - sizeof head) / sizeof(double), dim = b->set.dim;
 	if (span_is(key, "rows")) {
-		if (v.n != sizeof head + (b->centre ? 4 * dim : 0) * sizeof(double) ||
+		if (head.index != l->n || v.n != sizeof head + (b->centre ? 4 * dim : 0) * sizeof(double) ||
 		    (b->centre && (get(&at, b->centre, dim) < 0 || get(&at, b->square, dim) < 0 ||
 		    get(&at, b->origin, dim) < 0 || get(&at, b->per_unit, dim) < 0)))
 			return bad_value(l, "bandit", key, "is not what a bandit writes", f);
@@ -466,7 +467,7 @@ bandit_load(struct state *s, struct fault *f)
 	}
 	if (e == 0)
 		e = state_each(s, "bandit", load_common, &l, f);
-	if (e == 0 && l.b->n_shared > 0 && ((l.b->k && !l.has_shared) || (l.b->centre && !l.has_rows)))
+	if (e == 0 && (!l.has_rows || (l.b->k && l.b->n_shared > 0 && !l.has_shared)))
 		e = fault(f, EX_DATAERR, "%s: what all arms share is missing", l.path);
 	for (size_t a = 0; a < l.n; a++) {
 		free((char *)l.arm[a].name.at);

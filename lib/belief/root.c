@@ -8,7 +8,7 @@
 typedef double lanes __attribute__((vector_size(8 * ROOT_LANES), may_alias));
 typedef long long lane_index __attribute__((vector_size(8 * ROOT_LANES)));
 
-#if defined __x86_64__ && defined __gnu_linux__ && !defined __SANITIZE_ADDRESS__
+#if defined __x86_64__ && defined __gnu_linux__ && !defined __clang__ && !defined __SANITIZE_ADDRESS__
 #define EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define EACH_PROCESSOR
