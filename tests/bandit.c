@@ -294,6 +294,43 @@ bits_are_those_of_the_order(void)
 }
 
 static void
+all_widths_give_the_same_bits(void)
+{
+	enum { DIM = 45, ARMS = 3 };
+	struct bandit *b[3];
+	struct bandit_desk *d[3];
+	int same = 1;
+
+	for (int k = 0; k < 3; k++) {
+		struct rng r = rng_at(11, 0);
+		b[k] = new_bandit(plain, DIM, ARMS);
+		d[k] = bandit_desk_new(b[k], 1);
+		root_narrow(2 << k);
+		for (int i = 0; i < 300; i++) {
+			struct bandit_choice c;
+			double x[DIM];
+			for (int j = 0; j < DIM; j++)
+				x[j] = rng_normal(&r) * (j % 5 + 1);
+			bandit_look(d[k], 0, x);
+			bandit_score(d[k], 1);
+			bandit_choose(d[k], 0, 0, &c);
+			bandit_learn(b[k], d[k], c.arm, x[c.arm] > 0);
+		}
+		same &= memcmp(b[k]->s, b[0]->s, ARMS * b[0]->triangle * sizeof(double)) == 0 &&
+		    memcmp(b[k]->mean, b[0]->mean, ARMS * b[0]->pad * sizeof(double)) == 0 && b[k]->arm[1].n == b[0]->arm[1].n;
+		for (size_t i = 0; i < ARMS * DIM; i++)
+			for (size_t j = 0; j <= i % DIM; j++)
+				same &= b[k]->gram[i / DIM * b[0]->triangle + root_row(i % DIM) + j] ==
+				    b[0]->gram[i / DIM * b[0]->triangle + root_row(i % DIM) + j];
+	}
+	claim(same, "vectors of 2, 4 and 8 lanes, as far as this processor has them, learn the same bits");
+	for (int k = 0; k < 3; k++) {
+		bandit_desk_free(d[k]);
+		bandit_free(b[k]);
+	}
+}
+
+static void
 root_follows_its_sums(void)
 {
 	enum { DIM = 37 };
@@ -667,6 +704,7 @@ main(void)
 	linucb_is_exact(33, 2, 120);
 	hybrid_is_exact();
 	bits_are_those_of_the_order();
+	all_widths_give_the_same_bits();
 	root_follows_its_sums();
 	scale_does_not_matter();
 	half_life_fades();

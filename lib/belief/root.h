@@ -60,4 +60,7 @@ void root_multiply(const double *s, const double *x, size_t dim, double *y);
    scratch [root_triangle(dim)]. */
 int root_factor(const double *gram, double lambda, size_t dim, double *s, double *scratch);
 
+/* For tests: kernels of at most n_lane (2, 4, 8) lanes from now on; their results are the same. */
+void root_narrow(int n_lane);
+
 #endif
