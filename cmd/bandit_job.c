@@ -1,5 +1,6 @@
 #include "bandit.h"
 
+#include <float.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -54,8 +55,9 @@ bandit_check_options(const struct opt_program *p)
 {
 	if (alpha < 0)
 		opt_usage(p, "--alpha: expected 0 or more, got %g", alpha);
-	if (lambda <= 0)
-		opt_usage(p, "--lambda: expected more than 0, got %g", lambda);
+	/* beyond, squares of float32 leave the range of float64 */
+	if (lambda < 1e-30 || lambda > 1e30)
+		opt_usage(p, "--lambda: expected 1e-30 to 1e30, got %g", lambda);
 	if (half_life < 0)
 		opt_usage(p, "--half-life: expected 0 or more, got %g", half_life);
 	if (clip < 0)
@@ -209,6 +211,16 @@ declare(struct bandit_job *j, struct span name, const double *feature, const cha
 	return 0;
 }
 
+/* Its columns have their own names, whatever --col says of the rows. */
+static int
+find_name(const struct record_in *in, const char *name)
+{
+	for (size_t c = 0; c < record_n_column(in); c++)
+		if (span_is(record_name(in, c), name))
+			return (int)c;
+	return -1;
+}
+
 /* Without j the dimension of the features only. */
 static int
 read_arm_file(struct bandit_job *j, struct bandit_settings *set, struct fault *f)
@@ -216,12 +228,12 @@ read_arm_file(struct bandit_job *j, struct bandit_settings *set, struct fault *f
 	char *path = (char *)arms;
 	struct record_in *in = record_open(1, &path, f);
 	struct buf x = {0};
-	int e = -1, arm = in ? record_need(in, "arm", f) : -1, column = in ? record_find(in, "x") : -1;
+	int e = -1, arm = in ? record_need_name(in, "arm", f) : -1, column = in ? find_name(in, "x") : -1;
 	size_t n_feature = j ? bandit_settings(j->bandit)->arm_dim : 0, n_row = 0;
 	ptrdiff_t n = 1;
 
 	if (j && arm >= 0 && n_feature && column < 0) {
-		record_need(in, "x", f);
+		record_need_name(in, "x", f);
 		arm = -1;
 	}
 	while (arm >= 0 && n > 0 && (n = record_batch(in, 256, f)) > 0)
@@ -293,6 +305,9 @@ bandit_job_features(struct bandit_job *j, size_t i, struct fault *f)
 	if (n == 0 || (dim && (size_t)n != dim))
 		return record_fault(j->in, i, j->x_column, f, dim ? "expected %zu number%s, got %td" : "expected numbers, got none",
 		    dim, dim == 1 ? "" : "s", n);
+	for (const double *x = (const double *)j->x.at, *end = x + n; x < end; x++)
+		if (!(fabs(*x) <= (double)FLT_MAX))
+			return record_fault(j->in, i, j->x_column, f, "expected numbers in the range of float32, got %g", *x);
 	if (!dim && bandit_set_dim(j->bandit, (size_t)n, &why) < 0)
 		return record_fault(j->in, i, j->x_column, f, "%s", why.text);
 	return 0;

@@ -15,6 +15,8 @@
 
 enum { LEARN_ROWS = 64, BATCH_ROWS = 256, TILE_ROWS = 16 };
 
+static const double REWARD_MAX = 1e30;
+
 static size_t n_commit = 100000, n_top = 1;
 static int explain;
 
@@ -126,6 +128,8 @@ learn_row(struct learning *l, size_t i, struct fault *f)
 
 	if (bandit_job_arm(j, i, l->arm, &arm, f) < 0 || record_number(j->in, i, l->reward, &reward, f) < 0)
 		return -1;
+	if (!(fabs(reward) <= REWARD_MAX))
+		return record_fault(j->in, i, l->reward, f, "expected a reward from -1e30 to 1e30, got %g", reward);
 	if (l->propensity >= 0 && record_number(j->in, i, l->propensity, &propensity, f) < 0)
 		return -1;
 	if (l->propensity >= 0 && !(propensity > 0 && propensity <= 1))

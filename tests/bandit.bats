@@ -192,6 +192,8 @@ dump() { hare-state dump -s "$1"; }
 	1,a,1,0.5|x
 	,a,1,0.5|x
 	1 b,a,1,0.5|x
+	1 1000000000000e300,a,1,0.5|x
+	1 2,a,1e31,0.5|reward
 	END
 	dump s > after
 	cmp before after
@@ -354,10 +356,42 @@ dump() { hare-state dump -s "$1"; }
 
 @test "numbers of more than nine digits are read as float64" {
 	printf 'label,x\na,0.1\n' | hare-bandit run --policy linucb --alpha 1 --lambda 1 --arms a | tail -n 1 > short
-	printf 'label,x\na,0.1000000000\n' | hare-bandit run --policy linucb --alpha 1 --lambda 1 --arms a | tail -n 1 > long
+	printf 'label,x\na,0.1000000001\n' | hare-bandit run --policy linucb --alpha 1 --lambda 1 --arms a | tail -n 1 > long
 	[ "$(cut -d, -f4 short)" = 0.10000000149011612 ]
-	[ "$(cut -d, -f4 long)" = 0.1 ]
+	[ "$(cut -d, -f4 long)" = 0.1000000001 ]
 	printf 'label,x\na,"[0.1]"\n' | hare-bandit run --policy linucb --alpha 1 --lambda 1 --arms a | tail -n 1 | cut -d, -f4 | grep -qx 0.10000000149011612
+}
+
+@test "numbers of up to nine digits are the float32 that they stand for, whatever their form" {
+	printf 'x,arm,reward\n0,b,0\n' | hare-bandit learn --policy linucb --alpha 1 --lambda 1 --arms a,b -s s
+	# of an arm that has learnt nothing the score is sqrt(x^2)
+	/usr/bin/python3 - > q.csv <<-'END'
+	import numpy as np
+	r = np.random.default_rng(1)
+	print('want,x')
+	def put(t):
+	    print(repr(float(np.float32(t))), t, sep=',')
+	for i in range(4000):
+	    put(str(np.float32(10.0 ** r.uniform(-20, 18))))
+	    put('%.*f' % (int(r.integers(0, 4)), 10.0 ** r.uniform(-3, 5)))
+	    put('%.8f' % r.uniform())
+	    put('%d' % r.integers(0, 10 ** 9))
+	    put('%.9g' % r.uniform())
+	# next to the middle of two float32
+	for i in range(2000):
+	    m = int(r.integers(2 ** 23, 2 ** 24)) * 2 + 1
+	    for k in range(3, 9):
+	        t = '%.*f' % (k, m * 2.0 ** -int(r.integers(18, 25)))
+	        if len(t.replace('.', '').lstrip('0')) <= 9:
+	            put(t)
+	END
+	hare-bandit choose -s s q.csv > out.csv
+	run -0 /usr/bin/python3 -c '
+import csv
+rows = list(csv.DictReader(open("out.csv")))
+assert len(rows) > 16000
+bad = [r for r in rows if float(r["want"]) != float(r["score"])]
+assert not bad, bad[:3]'
 }
 
 @test "a full disk, a missing file, a missing column and a wrong option have their statuses" {

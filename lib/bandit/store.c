@@ -36,7 +36,7 @@ static const struct setting setting[] = {
 	{ "bandit.gamma", NUMBER, AT(gamma), NULL, 1e-300, 1e300, 0 },
 	{ "bandit.seed", BITS, AT(seed), NULL, 0, 0, 0 },
 	{ "bandit.model", CHOICE, AT(model), bandit_model_name, 0, 0, 1 },
-	{ "bandit.lambda", NUMBER, AT(lambda), NULL, 1e-300, 1e300, 1 },
+	{ "bandit.lambda", NUMBER, AT(lambda), NULL, 1e-30, 1e30, 1 },
 	{ "bandit.half_life", NUMBER, AT(half_life), NULL, 0, 1e300, 1 },
 	{ "bandit.clip", NUMBER, AT(clip), NULL, 0, 1e300, 1 },
 	{ "bandit.standardise", FLAG, AT(standardise), NULL, 0, 1, 1 },

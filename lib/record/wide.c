@@ -10,17 +10,20 @@
 
 static const double power_of_ten[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8 };
 
-/* A number of up to nine digits is the float32 that it stands for everywhere; one of more can only be meant as float64.
-   Returns its bytes, 0 if none starts there. */
+/* A number of up to nine digits, zeros at its ends not counted, is the float32 that it stands for everywhere; one of
+   more can only be meant as float64. Returns its bytes, 0 if none starts there. */
 static size_t
 scan_slowly(const char *s, const char *end, double *value)
 {
 	float narrow;
-	size_t n = num_scan_f64(s, end, value), n_digit = 0;
+	size_t n = num_scan_f64(s, end, value), n_digit = 0, n_significant = 0;
 
-	for (const char *p = s; p < s + n && (*p | 32) != 'e'; p++)
+	for (const char *p = s; p < s + n && (*p | 32) != 'e'; p++) {
 		n_digit += *p >= '0' && *p <= '9' && (n_digit > 0 || *p != '0');
-	if (n_digit > 9)
+		if (*p > '0')
+			n_significant = n_digit;
+	}
+	if (n_significant > 9)
 		return n;
 	n = num_scan_f32(s, end, &narrow);
 	*value = narrow;
