@@ -33,7 +33,7 @@ const struct opt bandit_policy_opts[] = {
 const struct opt bandit_model_opts[] = {
 	{ 0, "model", OPT_CHOICE, &model, "disjoint|hybrid|shared", "what arms have in common (disjoint)",
 	    "disjoint hybrid shared", NULL },
-	{ 0, "lambda", OPT_REAL, &lambda, "L", "precision of the prior, the penalty of ridge regression (3)", NULL, NULL },
+	{ 0, "lambda", OPT_REAL, &lambda, "L", "precision of the prior, the penalty of ridge regression (root of the number of features)", NULL, NULL },
 	{ 0, "half-life", OPT_REAL, &half_life, "H", "an observation counts half after H more of its arm (0: for ever)", NULL, NULL },
 	{ 0, "standardise", OPT_FLAG, &standardise, NULL, "subtract the mean of the rows so far, divide by their deviation",
 	    NULL, NULL },
@@ -136,7 +136,7 @@ static int read_arm_file(struct bandit_job *j, struct bandit_settings *set, stru
 int
 bandit_job_open(struct bandit_job *j, enum state_mode mode, struct fault *f)
 {
-	struct bandit_settings set = { .alpha = 0.35, .epsilon = 0.1, .gamma = 10, .lambda = 3 }, asked;
+	struct bandit_settings set = { .alpha = 0.35, .epsilon = 0.1, .gamma = 10 }, asked;
 	int found = 0;
 
 	if (bandit_state_name) {

@@ -162,6 +162,9 @@ bandit_set_dim(struct bandit *b, size_t dim, struct fault *f)
 		return fault(f, EX_DATAERR, "%zu features of arms times %zu of rows: expected at most %d products, got %zu",
 		    b->set.arm_dim, d, BANDIT_DIM_MAX, k);
 	b->set.dim = dim;
+	/* the squared length of x grows with its features, and what the prior says with it */
+	if (b->set.lambda == 0)
+		b->set.lambda = sqrt((double)dim);
 	b->d = d;
 	b->pad = root_pad(d);
 	b->triangle = root_triangle(d);

@@ -47,7 +47,7 @@ struct bandit_settings {
 	uint64_t seed;
 	/* what is learnt: fixed when a state first learns */
 	enum bandit_model model;
-	double lambda;                  /* precision of the prior, > 0 */
+	double lambda;                  /* precision of the prior; 0 until dim is known: then sqrt(dim) */
 	double half_life;               /* in observations of the arm; 0 never forgets */
 	double clip;                    /* 0: none */
 	int standardise, intercept;     /* the first needs the second */

@@ -173,8 +173,10 @@ merge(struct state *to, struct part *part, size_t n_part, struct fault *f)
 
 	for (size_t p = 0; p < n_part; p++) {
 		set.is_closed &= part[p].b->set.is_closed;
-		if (part[p].b->set.dim)
+		if (part[p].b->set.dim) {
 			set.dim = part[p].b->set.dim;
+			set.lambda = part[p].b->set.lambda;
+		}
 		part[p].digest = digest(part[p].b);
 	}
 	qsort(part, n_part, sizeof *part, by_digest);

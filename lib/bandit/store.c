@@ -36,7 +36,7 @@ static const struct setting setting[] = {
 	{ "bandit.gamma", NUMBER, AT(gamma), NULL, 1e-300, 1e300, 0 },
 	{ "bandit.seed", BITS, AT(seed), NULL, 0, 0, 0 },
 	{ "bandit.model", CHOICE, AT(model), bandit_model_name, 0, 0, 1 },
-	{ "bandit.lambda", NUMBER, AT(lambda), NULL, 1e-30, 1e30, 1 },
+	{ "bandit.lambda", NUMBER, AT(lambda), NULL, 0, 1e30, 1 },
 	{ "bandit.half_life", NUMBER, AT(half_life), NULL, 0, 1e300, 1 },
 	{ "bandit.clip", NUMBER, AT(clip), NULL, 0, 1e300, 1 },
 	{ "bandit.standardise", FLAG, AT(standardise), NULL, 0, 1, 1 },
@@ -149,7 +149,8 @@ bandit_load_settings(struct state *s, struct bandit_settings *set, struct fault 
 			    fault_quote(text, strlen(text)));
 	}
 	size_t d = got.dim + (got.intercept != 0), k = got.model == BANDIT_DISJOINT ? 0 : got.arm_dim ? d * got.arm_dim : d;
-	if (k > BANDIT_DIM_MAX || (got.model == BANDIT_HYBRID && got.half_life > 0) || (got.standardise && !got.intercept))
+	if (k > BANDIT_DIM_MAX || (got.model == BANDIT_HYBRID && got.half_life > 0) || (got.standardise && !got.intercept) ||
+	    (got.dim > 0 && got.lambda < 1e-30))
 		return fault(f, EX_DATAERR, "%s: settings of a bandit that do not go together", state_path(s));
 	*set = got;
 	return 1;
@@ -164,8 +165,9 @@ bandit_same_settings(const struct bandit_settings *a, const char *a_name, const 
 	for (size_t i = 0; i < N_SETTING; i++) {
 		if (!setting[i].is_learning)
 			continue;
-		/* a dimension that is not known yet may become any */
-		if (setting[i].at == AT(dim) && (a->dim == 0 || b->dim == 0))
+		/* a dimension that is not known yet may become any, and with it a lambda that was not given */
+		if ((setting[i].at == AT(dim) && (a->dim == 0 || b->dim == 0)) ||
+		    (setting[i].at == AT(lambda) && ((a->lambda == 0 && b->dim) || (b->lambda == 0 && a->dim))))
 			continue;
 		size_t n = show(&setting[i], a, x);
 		if (show(&setting[i], b, y) != n || memcmp(x, y, n) != 0)
