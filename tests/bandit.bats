@@ -171,6 +171,15 @@ dump() { hare-state dump -s "$1"; }
 	[ "$(hare-state info -s s | grep ^arms)" = arms,3 ]
 }
 
+@test "arms may be declared before anything is learnt" {
+	printf 'x,arm,reward\n' | hare-bandit learn -s s --arms b,a
+	printf 'x\n1 2\n' > q.csv
+	run -65 --separate-stderr hare-bandit choose -s s q.csv
+	[ "$stderr" = 'hare-bandit: s: has not learnt yet' ]
+	printf 'x,arm,reward\n1 2,a,0\n' | hare-bandit learn -s s
+	[ "$(hare-bandit choose -s s q.csv | tail -n 1 | cut -d, -f2)" = b ]
+}
+
 @test "bad rows are named by line and column and never learnt from" {
 	printf 'x,arm,reward,propensity\n1 2,a,1,0.5\n' | hare-bandit learn -s s --arms a,b
 	dump s > before

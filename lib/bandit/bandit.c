@@ -170,7 +170,9 @@ bandit_set_dim(struct bandit *b, size_t dim, struct fault *f)
 	b->triangle = root_triangle(d);
 	b->k = k;
 	b->k_pad = root_pad(k);
-	b->settings_changed = 1;
+	b->settings_changed = b->rows_changed = 1;
+	for (size_t a = 0; a < b->n_arm; a++)
+		b->arm[a].has_changed = 1;      /* every value tells the dimension */
 	size_t n_most = d > k ? d : k;
 	b->scratch = xaligned(6 * root_pad(n_most) + (b->set.half_life > 0 ? root_triangle(n_most) : 0), sizeof *b->scratch);
 	if (b->set.standardise) {
