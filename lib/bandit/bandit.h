@@ -149,7 +149,7 @@ struct bandit_estimate {
 	double n_effective;             /* (sum of weights)^2 / sum of their squares; of replay the rows that match */
 };
 /* 0; -1 with *f set (EX_DATAERR) to why the log does not allow it: replay of a log that is not uniform over n_arm
-   arms, no row that matches. known: 0 if targets hold the probability of the shown arm alone, which DR cannot use. */
+   arms, no row that matches, DR where a target's probabilities do not sum to 1. */
 int bandit_log_estimate(struct bandit_log *l, enum bandit_estimator e, size_t n_arm, struct bandit_estimate *out,
     struct fault *f);
 
