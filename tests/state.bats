@@ -255,9 +255,28 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	nobody hare-state dump -s shared/s > left.csv
 	hare-state dump -s all.state | cmp - left.csv
 	[ -z "$(ls shared | grep -v '^s$')" ]
+	nobody hare-state dump -s "/$PWD/shared/s" | cmp - left.csv
 	run -77 nobody hare-update -s shared/s --feature x --dim 4 a.csv
 	chmod 600 shared/s
 	run -77 nobody hare-state dump -s shared/s
+	# the log lies beside the file, not beside a link to it
+	cp all.state shared/logged; chmod 644 shared/logged; : > shared/logged-wal
+	mkdir links; ln -s ../shared/logged links/s
+	nobody hare-state dump -s links/s | cmp - left.csv
+	echo left > shared/logged-wal
+	run -77 nobody hare-state dump -s links/s
+}
+@test "state: folders and files may be symbolic links" {
+	mkdir real; ln -s real folder
+	learn -s folder/new < all.csv
+	same_beliefs folder/new all.state
+	hare-state merge -o folder/sum a.state b.state
+	hare-state backup -s all.state folder/copy
+	hare-state dump -s all.state | hare-state load -s folder/loaded
+	ln -s real/new link
+	learn -s link a.csv
+	[ "$(ls real | tr '\n' ' ')" = 'copy loaded new sum ' ]
+	hare-state check -s link
 }
 @test "state: with a rollback journal instead of the log" {
 	export HARE_STATE_JOURNAL=delete

@@ -25,17 +25,27 @@ static const char schema[] =
 	"CREATE TABLE applied(event BLOB PRIMARY KEY NOT NULL, user BLOB NOT NULL, t REAL NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE merged(uuid TEXT PRIMARY KEY NOT NULL, generation INTEGER NOT NULL, t REAL NOT NULL) WITHOUT ROWID;";
 
+char *
+state_folder(const char *path)
+{
+	char *target = realpath(path, NULL), *folder = target ? target : xstrdup(path), *slash = strrchr(folder, '/');
+
+	if (slash) {
+		slash[slash == folder] = '\0';
+		return folder;
+	}
+	free(folder);
+	return xstrdup(".");
+}
+
 int
 state_sync_folder(const char *path, struct fault *f)
 {
-	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
-	int fd;
+	char *folder = state_folder(path);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (slash)
-		slash[slash == folder] = '\0';
-	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* some file systems cannot sync a folder, and need not */
-	int e = fd < 0 || (fsync(fd) < 0 && errno != EINVAL) ? fault_errno(f, slash ? folder : ".", "cannot sync") : 0;
+	int e = fd < 0 || (fsync(fd) < 0 && errno != EINVAL) ? fault_errno(f, folder, "cannot sync") : 0;
 	if (fd >= 0)
 		close(fd);
 	free(folder);
@@ -51,12 +61,9 @@ state_on_network(const char *path, const char **kind)
 		{ 0x73757245, "coda" }, { 0x19830326, "beegfs" }, { 0x65735546, "fuse" },
 	};
 	struct statfs fs;
-	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
-	int e;
+	char *folder = state_folder(path);
+	int e = statfs(folder, &fs);
 
-	if (slash)
-		slash[slash == folder] = '\0';
-	e = statfs(slash ? folder : ".", &fs);
 	free(folder);
 	if (e < 0)
 		return 0;
@@ -142,7 +149,7 @@ fill(struct state *s, struct fault *f)
 	char uuid[33], text[256];
 	int reserve = PAGE_CHECK_BYTES;
 
-	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, state_vfs());
+	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE, state_vfs());
 	if (rc != SQLITE_OK)
 		return state_fault(s, rc, NULL, f);
 	sqlite3_extended_result_codes(s->db, 1);

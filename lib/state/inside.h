@@ -83,6 +83,8 @@ int state_vfs_errno(void);              /* of the last file operation that faile
 int state_create(const char *path, struct fault *f);
 /* Refuses, with reasons, what is not a state of ours before SQLite sees it. */
 int state_doubt(const char *path, struct fault *f);
+/* The folder in which the file lies, or would: of a symbolic link, that of what it leads to. The caller frees it. */
+char *state_folder(const char *path);
 int state_on_network(const char *path, const char **kind);
 int state_sync_folder(const char *path, struct fault *f);
 

@@ -146,7 +146,8 @@ state_column(sqlite3_stmt *q, int i)
 static void
 put_uri(struct buf *b, const char *path)
 {
-	buf_puts(b, "file:");
+	/* "//" begins a host's name: an empty one in front of a path from the root, which may itself begin with two */
+	buf_puts(b, *path == '/' ? "file://" : "file:");
 	for (; *path; path++) {
 		if (strchr("%?#", *path))
 			buf_printf(b, "%%%02X", (unsigned char)*path);
@@ -157,28 +158,17 @@ put_uri(struct buf *b, const char *path)
 }
 
 static int
-folder_writable(const char *path)
-{
-	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
-	int yes;
-
-	if (slash)
-		slash[slash == folder] = '\0';
-	yes = access(slash ? folder : ".", W_OK) == 0;
-	free(folder);
-	return yes;
-}
-
-static int
 log_has_bytes(const char *path)
 {
 	struct buf name = {0};
 	struct stat st;
+	char *target = realpath(path, NULL);    /* SQLite keeps the log beside the file, not beside a link to it */
 
-	buf_puts(&name, path);
+	buf_puts(&name, target ? target : path);
 	buf_puts(&name, "-wal");
 	int yes = stat(buf_string(&name), &st) == 0 && st.st_size > 0;
 	buf_free(&name);
+	free(target);
 	return yes;
 }
 
@@ -203,8 +193,10 @@ connect(struct state *s, const char *name, int flags)
 static int
 connect_any(struct state *s, const char *path, struct fault *f)
 {
-	int may_write = access(path, W_OK) == 0 && folder_writable(path), rc;
+	char *folder = state_folder(path);
+	int may_write = access(path, W_OK) == 0 && access(folder, W_OK) == 0, rc;
 
+	free(folder);
 	rc = connect(s, path, s->mode != STATE_READ || may_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
 	if (rc == SQLITE_OK)
 		return 0;
