@@ -136,6 +136,20 @@ is_prefix() {
 	[ "$(hare-state dump -s s | awk -F, '$1 == "user" { print $2 "=" $3 }' | tr '\n' ' ')" = "both=$((40 * times)) only1=$((20 * times)) only2=$((20 * times)) " ]
 	hare-state check -s s
 }
+@test "faults: a merge beside a writer takes one commit of it: beliefs, events and sources of the same moment" {
+	awk 'BEGIN { print "e,user,reward,x"; for (i = 0; i < 40000; i++) printf "big%d,u%d,1,1 0 0 0 0 0 0 0\n", i, i % 50 }' | learn -s big --event-id e
+	printf 'e,user,reward,x\nfirst,both,1,1 0 0 0 0 0 0 0\n' | learn -s busy --event-id e
+	(for i in $(seq $((60 * times))); do
+		printf 'e,user,reward,x\nid%d,both,1,1 0 0 0 0 0 0 0\n' $i | learn -s busy --event-id e || exit 1
+	done) & writer=$!
+	for i in $(seq $((5 * times))); do
+		hare-state merge -o "sum$i" busy big
+	done
+	wait $writer
+	for i in $(seq $((5 * times))); do
+		[ "$(hare-state info -s "sum$i" | sed -n 's/^events,//p')" -eq "$(observations "sum$i")" ]
+	done
+}
 @test "faults: two runs over the same file: each row counts once, and one of them may be told to run again" {
 	for i in $(seq $((3 * times))); do
 		rm -f s

@@ -84,7 +84,7 @@ uint64_t learn_trace_fingerprint(const struct learn_trace *t);
 
 /* The sum of all parts into out, which must be new. In any order of the parts the same beliefs. EX_DATAERR, with both
    named, if parts differ in a setting, share an origin (a copy, a part merged before), a source or an event. O(users)
-   time, in the memory of one belief for each part. */
+   time, in the memory of one belief for each part. Each part is read as of one commit; it must not be in a transaction. */
 int learn_merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f);
 
 /* As records (hare-state(1) has the columns), the same bytes for the same beliefs. *out is opened here, and is the

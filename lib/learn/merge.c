@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "learn/learn.h"
 
 /* -- what parts must not share -- */
@@ -61,6 +62,7 @@ static int
 refuse_common(struct state *const *part, size_t n_part, struct fault *f)
 {
 	struct claims origins = {0}, sources = {0};
+	struct fault second;
 	int e = 0;
 
 	for (size_t i = 0; i < n_part && e == 0; i++) {
@@ -74,15 +76,11 @@ refuse_common(struct state *const *part, size_t n_part, struct fault *f)
 		if (e == 0)
 			e = state_each_ledger(part[i], STATE_SOURCES, collect, &sources, f);
 	}
-	struct fault first = *f;
-	int e_origin = refuse_shared(&origins, part, "what was learnt in state", f);
-	if (e == 0 && e_origin < 0)
-		first = *f, e = -1;
-	int e_source = refuse_shared(&sources, part, "what was learnt from", f);
-	if (e == 0 && e_source < 0)
-		first = *f, e = -1;
-	if (e < 0)
-		*f = first;
+	/* both are asked in any case, for they let go of the names; the first fault is told */
+	if (refuse_shared(&origins, part, "what was learnt in state", e < 0 ? &second : f) < 0)
+		e = -1;
+	if (refuse_shared(&sources, part, "what was learnt from", e < 0 ? &second : f) < 0)
+		e = -1;
 	return e;
 }
 
@@ -105,6 +103,8 @@ keep_source(void *arg, struct span key, struct span v, double time, struct fault
 	if (v.n == sizeof at) {
 		memcpy(&at, v.at, sizeof at);
 		e = state_set_source(k->out, name, &at, f);
+	} else {
+		e = fault(f, EX_DATAERR, "%s: source %s: damaged", k->name, fault_quote(key.at, key.n));
 	}
 	free(name);
 	return e;
@@ -214,9 +214,7 @@ sum_clusters(struct state *out, struct stream **some, size_t n, struct span key,
 		struct span v = state_walk_value(some[i]->walk);
 		if (belief_cluster_decode(some[i]->cluster, v.at, v.n, f) < 0)
 			return named(some[i], "cluster", key, f);
-		some[i]->digest = state_walk_n(some[i]->walk);
-		for (size_t b = 0; b < v.n; b++)
-			some[i]->digest = some[i]->digest * 1099511628211u ^ (unsigned char)v.at[b];
+		some[i]->digest = hash64(v.at, v.n, 0);         /* the count is among the bytes */
 	}
 	qsort(some, n, sizeof *some, by_digest);
 	for (size_t i = 1; i < n; i++)
@@ -273,8 +271,8 @@ sum_kind(struct state *out, struct stream *stream, size_t n, const char *kind, d
 	return e < 0 ? -1 : 0;
 }
 
-int
-learn_merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f)
+static int
+merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f)
 {
 	struct learn_settings set = {0}, other;
 	size_t first = 0;
@@ -311,4 +309,21 @@ learn_merge(struct state *out, struct state *const *part, size_t n_part, struct 
 		return state_commit(out, f);
 	state_rollback(out);
 	return -1;
+}
+
+/* One snapshot of each part for all that is read of it: beliefs that are newer than the sources and events kept beside
+   them would be learnt again from these. */
+int
+learn_merge(struct state *out, struct state *const *part, size_t n_part, struct fault *f)
+{
+	size_t n_begun = 0;
+	int e = 0;
+
+	while (n_begun < n_part && (e = state_begin_read(part[n_begun], f)) == 0)
+		n_begun++;
+	if (e == 0)
+		e = merge(out, part, n_part, f);
+	while (n_begun > 0)
+		state_rollback(part[--n_begun]);
+	return e;
 }
