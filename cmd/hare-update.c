@@ -281,6 +281,8 @@ read_event(struct updating *u, size_t i, struct learn_event *e, struct fault *f)
 	if (!any_reward && (e->reward < 0 || e->reward > 1))
 		return record_fault(u->in, i, u->reward, f, "expected a reward from 0 to 1 (--any-reward allows others), got %g",
 		    e->reward);
+	if (fabs(e->reward) > BELIEF_REWARD_MAX)
+		return record_fault(u->in, i, u->reward, f, "expected a reward of at most %g, got %g", BELIEF_REWARD_MAX, e->reward);
 	if (u->time >= 0 && record_number(u->in, i, u->time, &e->time, f) < 0)
 		return -1;
 	if (u->event >= 0) {

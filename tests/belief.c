@@ -374,6 +374,14 @@ bytes(void)
 	claim(belief_learn(b, e[0].f, NAN, 1, 0, &f) < 0 && belief_learn(b, e[0].f, 1, INFINITY, 0, &f) < 0 &&
 	    belief_learn(b, (float[]){ 0, 0, NAN, 0, 0 }, 1, 1, 0, &f) < 0 && belief_n(b) == 3,
 	    "a reward, time or feature that is not finite changes nothing");
+	claim(belief_learn(b, e[0].f, -1.1e12, 1, 0, &f) < 0 && belief_n(b) == 3, "nor does a reward beyond any that can be added up");
+	/* 6 observations of dimension 5 take less room than their sums, 7 more */
+	double many[7 * 7];
+	for (size_t i = 0; i < 7 * 7; i++)
+		many[i] = 1;
+	claim(belief_import(b, "observations", 7, 1, 1, many, 49, &f) < 0 && f.status == EX_DATAERR &&
+	    belief_import(b, "observations", 6, 1, 1, many, 42, &f) == 0,
+	    "more observations than are kept as such are refused");
 	/* sums of no data: a negative diagonal */
 	double bad[3 + 10 + 15] = { 1, 1, 1 };
 	bad[3 + 10] = -1e9;

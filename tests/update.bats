@@ -235,6 +235,16 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	printf 'user,reward,x\nann,-3.5,0 0 1\n' > any.csv
 	run -0 plain --any-reward -s s any.csv
 }
+@test "update: a reward beyond any sum is a bad row, and what was learnt stays readable" {
+	{ echo user,reward,x; for i in $(seq 30); do echo "ann,1e12,0 $((i % 3)) 1"; done; } > large.csv
+	plain --any-reward -s s large.csv
+	hare-state dump -s s | grep -q ,sums,
+	run -0 hare-state dump --mean -s s
+	printf 'user,reward,x\nbob,1,0 0 1\nann,-1e200,0 0 1\n' > beyond.csv
+	run -65 --separate-stderr plain --any-reward -s s beyond.csv
+	[[ "$stderr" == *"beyond.csv:3: column reward: expected a reward of at most 1e+12, got -1e+200" ]]
+	hare-state check -s s
+}
 @test "update: a header alone makes a state that knows its settings" {
 	printf 'user,reward,x\n' | plain -s s
 	[ "$(hare-state info -s s | grep ^dim)" = dim,3 ]

@@ -159,8 +159,9 @@ fold(struct belief *b, double half_life)
 int
 belief_learn(struct belief *b, const float *f, double reward, double time, double half_life, struct fault *fault_out)
 {
-	if (!isfinite(reward) || !isfinite(time))
-		return fault(fault_out, EX_DATAERR, "expected a finite reward and time, got %g and %g", reward, time);
+	if (!(fabs(reward) <= BELIEF_REWARD_MAX) || !isfinite(time))
+		return fault(fault_out, EX_DATAERR, "expected a reward of at most %g and a finite time, got %g and %g",
+		    BELIEF_REWARD_MAX, reward, time);
 	for (size_t i = 0; i < b->dim; i++)
 		if (!isfinite(f[i]))
 			return fault(fault_out, EX_DATAERR, "number %zu of the features is not finite", i + 1);
@@ -182,11 +183,10 @@ belief_learn(struct belief *b, const float *f, double reward, double time, doubl
 static int
 by_time_reward_bytes(const void *a, const void *b, void *arg)
 {
-	const double *x = a, *y = b;    /* rows are not aligned to 8: only memcpy looks inside */
-	double tx[2], ty[2];
+	double tx[2], ty[2];    /* time and reward; rows are not aligned to 8 */
 
-	memcpy(tx, x, 16);
-	memcpy(ty, y, 16);
+	memcpy(tx, a, 16);
+	memcpy(ty, b, 16);
 	for (int i = 0; i < 2; i++)
 		if (tx[i] != ty[i])
 			return tx[i] < ty[i] ? -1 : 1;
@@ -292,9 +292,12 @@ doubt(const struct belief *b, struct fault *f)
 			    b->sum[0]);
 		return 0;
 	}
+	if (sums_are_smaller(b->dim, b->n))
+		return fault(f, EX_DATAERR, "belief of %llu observations, of which only the sums should be kept",
+		    (unsigned long long)b->n);
 	for (size_t i = 0; i < b->n; i++) {
 		struct observation o = belief_at(b, i);
-		int right = isfinite(o.reward) && o.time >= b->first && o.time <= b->last;
+		int right = fabs(o.reward) <= BELIEF_REWARD_MAX && o.time >= b->first && o.time <= b->last;
 		for (size_t j = 0; j < b->dim; j++)
 			right &= isfinite(o.f[j]) != 0;
 		if (!right)

@@ -29,6 +29,9 @@ struct belief_prior {
 	double half_life;       /* in units of time of the observations; 0 never forgets */
 };
 
+/* No reward is as large: beyond it a mean would leave the range of float, and sums of squares that of double. */
+#define BELIEF_REWARD_MAX 1e12
+
 struct belief;
 struct belief *belief_new(size_t dim);                  /* that of somebody never seen; end with belief_free() */
 void belief_free(struct belief *b);                     /* NULL is allowed */
@@ -40,8 +43,8 @@ double belief_last_time(const struct belief *b);
 uint64_t belief_digest(const struct belief *b);         /* equal beliefs, equal digests */
 
 /* Learns one observation. half_life is needed here too: once only sums are kept, they fade as time goes on.
-   0, or -1 with *f set if reward, time or an f[i] is not finite: the belief is then unchanged. An observation older
-   than the last one is entered with the weight that its age gives. */
+   0, or -1 with *f set if time or an f[i] is not finite, or reward is beyond BELIEF_REWARD_MAX: the belief is then
+   unchanged. An observation older than the last one is entered with the weight that its age gives. */
 int belief_learn(struct belief *b, const float *f, double reward, double time, double half_life, struct fault *fault);
 
 /* b = b + other, decayed to the later time first. Commutative bit for bit. Same dim (assert). */

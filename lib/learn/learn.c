@@ -11,7 +11,7 @@
 #include "mat/mat.h"
 
 /* Events lie in chunks, so that a growing buffer is never copied. Each is a row of fixed size:
-   head, time f64 (clock "time"), id u64 (if any event has one), f [dim], x [dim] (if there are clusters). */
+   head, time f64 (clock "time"), id u64 (its place in ids, or none), f [dim], x [dim] (if there are clusters). */
 enum { CHUNK_BYTES = 1 << 20, NONE = -1 };
 
 struct event {
@@ -155,7 +155,7 @@ learn_add(struct learn *l, const struct learn_event *e)
 {
 	size_t i = l->n_event;
 
-	assert(isfinite(e->reward));
+	assert(fabs(e->reward) <= BELIEF_REWARD_MAX);
 	if (i / l->per_chunk == l->n_chunk) {
 		l->chunk = xgrow(l->chunk, &l->chunk_cap, l->n_chunk + 1, sizeof *l->chunk);
 		l->chunk[l->n_chunk++] = xmalloc(l->per_chunk, l->row_bytes);
@@ -276,7 +276,9 @@ aim(struct learn *l, struct event *ev, struct fault *f)
 		return -1;
 	for (size_t d = 0; d < l->set.dim; d++)
 		x[d] = (float)(x[d] + l->set.gain * mean[d]);
-	mat_normalise(x, l->set.dim);
+	/* a prior of nearly no precision lets a mean grow beyond what a vector holds */
+	if (!isfinite(mat_normalise(x, l->set.dim)))
+		return fault(f, EX_DATAERR, "what was learnt leads to numbers that are not finite");
 	return 0;
 }
 

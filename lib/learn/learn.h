@@ -59,7 +59,8 @@ struct learn_event {
 	const float *x;                 /* [dim], the query; NULL: none */
 	size_t cluster;                 /* of the item shown; read if x is not NULL */
 };
-/* Copies the event. 1 if the buffer is now full: commit before the next one. All must be finite (assert). */
+/* Copies the event. 1 if the buffer is now full: commit before the next one. All must be finite, and reward within
+   BELIEF_REWARD_MAX (assert). */
 int learn_add(struct learn *l, const struct learn_event *e);
 size_t learn_n_waiting(const struct learn *l);
 /* Learns what waits, in one transaction with the position: source NULL has none; was: where the reading began after
