@@ -194,6 +194,17 @@ factorisations(void)
 		free(w);
 	}
 	claim(converged && ascending && worst < 1e-4, "rows of the eigenvectors satisfy A v = w v, w ascending");
+	/* of 2 n^2 beyond 2^24, which float cannot count by ones */
+	const size_t n_large = 2899;
+	float *large = xcalloc(n_large * n_large, sizeof *large), *values = xmalloc(n_large, sizeof *values);
+	for (size_t i = 0; i < n_large; i++)
+		large[i * n_large + i] = (float)(n_large - i);
+	converged = mat_eigen(mat_of(large, n_large, n_large), values) == 0;
+	for (size_t i = 0; i < n_large; i++)
+		converged &= values[i] == (float)(i + 1);
+	claim(converged, "and those of a large matrix come out too");
+	free(large);
+	free(values);
 
 	double factor = 0, solve = 0, many = 0;
 	int kept = 1;

@@ -161,17 +161,15 @@ int
 mat_eigen(struct mat a, float *w)
 {
 	assert(a.n_row == a.n_col);
-	/* Column-major eigenvectors in columns are rows to us. */
-	int n = to_int(a.n_row), ld = to_int(a.stride), n_iwork, info = 0;
-	const int ask = -1;
-	float size;
-
-	ssyevd_("V", "U", &n, a.at, &ld, w, &size, &ask, &n_iwork, &ask, &info, 1, 1);
-	if (info != 0)
+	if (a.n_row > 32766)            /* LAPACK's work of 2 n^2 would be no int */
 		return -1;
-	int n_work = (int)size;
+	/* Column-major eigenvectors in columns are rows to us. The sizes of work are those of the manual of ssyevd: asked
+	   for it, LAPACK tells them as a float, which rounds large ones down. */
+	int n = to_int(a.n_row), ld = to_int(a.stride), info = 0;
+	int n_work = to_int(1 + 6 * a.n_row + 2 * a.n_row * a.n_row), n_iwork = to_int(3 + 5 * a.n_row);
 	float *work = xmalloc((size_t)n_work, sizeof *work);
 	int *iwork = xmalloc((size_t)n_iwork, sizeof *iwork);
+
 	ssyevd_("V", "U", &n, a.at, &ld, w, work, &n_work, iwork, &n_iwork, &info, 1, 1);
 	free(work);
 	free(iwork);

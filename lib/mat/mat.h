@@ -30,7 +30,8 @@ float mat_dot(const float *x, const float *y, size_t n);                /* sdot 
 
 /* Columns of A [n_row][n_col], n_row >= n_col, replaced by an orthonormal basis of their span (Householder QR). */
 void mat_orthonormalise(struct mat a);
-/* Symmetric A = V diag(w) V': rows of A become the eigenvectors, w ascending. 0, or -1 if it did not converge. */
+/* Symmetric A = V diag(w) V': rows of A become the eigenvectors, w ascending. 0, or -1 if it did not converge
+   or n > 32,766. */
 int mat_eigen(struct mat a, float *w);
 
 /* -- float64, dense [n][n] row-major, for beliefs; fixed order of sums of our own where bits must not move -- */
