@@ -92,8 +92,7 @@ int record_skip_to(struct record_in *in, uint64_t offset, size_t n_line, struct 
    record_vector_any() takes any count and returns it: the floats are in out->at, grown as needed. */
 int record_vector(const struct record_in *in, size_t i, int column, float *out, size_t dim, struct fault *f);
 ptrdiff_t record_vector_any(const struct record_in *in, size_t i, int column, struct buf *out, struct fault *f);
-/* The same in float64: numbers of up to nine digits, brackets and f32: are the float32 that they stand for, longer ones
-   the float64. Doubles in out->at. */
+/* The same in float64: each decimal is read as the double nearest to it; f32: is exact as it is. Doubles in out->at. */
 ptrdiff_t record_vector_wide(const struct record_in *in, size_t i, int column, struct buf *out, struct fault *f);
 int record_number(const struct record_in *in, size_t i, int column, double *out, struct fault *f);
 /* Says what is wrong with a cell in the common form; returns -1. */

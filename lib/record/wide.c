@@ -3,6 +3,7 @@
  */
 #include "record/inside.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,29 +11,9 @@
 
 static const double power_of_ten[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8 };
 
-/* A number of up to nine digits, zeros at its ends not counted, is the float32 that it stands for everywhere; one of
-   more can only be meant as float64. Returns its bytes, 0 if none starts there. */
-static size_t
-scan_slowly(const char *s, const char *end, double *value)
-{
-	float narrow;
-	size_t n = num_scan_f64(s, end, value), n_digit = 0, n_significant = 0;
-
-	for (const char *p = s; p < s + n && (*p | 32) != 'e'; p++) {
-		n_digit += *p >= '0' && *p <= '9' && (n_digit > 0 || *p != '0');
-		if (*p > '0')
-			n_significant = n_digit;
-	}
-	if (n_significant > 9)
-		return n;
-	n = num_scan_f32(s, end, &narrow);
-	*value = narrow;
-	return n;
-}
-
-/* The same for what most numbers are, up to nine digits with a point among them. The quotient of two numbers that a
-   double holds is rounded once; with at most eight places behind the point it is never so near to the middle of two
-   float32 that rounding it a second time could go wrong (such a middle has 25 bits, 10^8 has 27). */
+/* What most numbers are: up to nine digits, a point among them or not. Both parts of the quotient are exact in a double,
+   so it is the double nearest to the decimal (Clinger's fast path). The rest is for num_scan_f64(); beyond float32, which
+   no other program of ours could read, there is no number. Returns its bytes, 0 if none starts there. */
 static inline size_t
 scan(const char *s, const char *end, double *value)
 {
@@ -49,13 +30,21 @@ scan(const char *s, const char *end, double *value)
 			break;
 	}
 	size_t n_digit = (size_t)(p - first) - (point != NULL), n_place = point ? (size_t)(p - point) - 1 : 0;
-	if (n_digit - 1 >= 9 || n_place > 8 || (p < end && *p != ' ' && *p != ',' && *p != ']'))
-		return scan_slowly(s, end, value);
-	double whole = digits;
-	if (n_place || digits >= 1u << 24)
-		whole = (float)(whole / power_of_ten[n_place]);
+	if (n_digit - 1 >= 9 || n_place > 8 || (p < end && *p != ' ' && *p != ',' && *p != ']')) {
+		size_t n = num_scan_f64(s, end, value);
+		return n > 0 && fabs(*value) <= FLT_MAX ? n : 0;
+	}
+	double whole = n_place ? digits / power_of_ten[n_place] : digits;
 	*value = *s == '-' ? -whole : whole;
 	return (size_t)(p - s);
+}
+
+static const char *
+skip_blanks(const char *p, const char *end)
+{
+	while (p < end && *p == ' ')
+		p++;
+	return p;
 }
 
 ptrdiff_t
@@ -63,11 +52,14 @@ record_vector_wide(const struct record_in *in, size_t i, int column, struct buf 
 {
 	struct span cell = record_cell(in, i, column);
 	const char *p = cell.at, *end = p + cell.n;
+	int in_brackets = cell.n > 0 && *p == '[';
 	size_t n_cap = out->n_cap / sizeof(double), n = 0;
 	double *x = (double *)out->at;
 
 	out->n = 0;
-	while (p < end && *p != '[' && *p != 'f') {
+	if (in_brackets)
+		p = skip_blanks(p + 1, end);
+	while (p < end && *p != 'f') {
 		if (n == n_cap) {
 			out->n = n * sizeof *x;
 			buf_reserve(out, n * sizeof *x + 64 * sizeof *x);
@@ -75,17 +67,22 @@ record_vector_wide(const struct record_in *in, size_t i, int column, struct buf 
 			n_cap = out->n_cap / sizeof *x;
 		}
 		size_t n_byte = scan(p, end, &x[n]);
-		p += n_byte;
-		if (n_byte == 0 || (p < end && *p != ' '))
+		if (n_byte == 0)
 			break;          /* said below in the common words */
+		p += n_byte;
 		n++;
-		if (p == end) {
+		if (in_brackets)
+			p = skip_blanks(p, end);
+		int is_last = in_brackets ? p + 1 == end && *p == ']' : p == end;
+		if (is_last) {
 			out->n = n * sizeof *x;
 			return (ptrdiff_t)n;
 		}
-		p++;
+		if (p == end || *p != (in_brackets ? ',' : ' '))
+			break;
+		p = in_brackets ? skip_blanks(p + 1, end) : p + 1;
 	}
-	/* brackets, base64, and whatever is wrong */
+	/* base64, no numbers at all, and whatever is wrong */
 	struct buf narrow = {0};
 	ptrdiff_t got = record_vector_any(in, i, column, &narrow, f);
 	out->n = 0;
