@@ -118,6 +118,14 @@ set_model(struct bandit_settings *set)
 		set->intercept = 1;
 }
 
+/* Who names LinUCB and nothing else leaves it to us to make it work on features of any scale. */
+static int
+is_bare_linucb(void)
+{
+	return strcmp(policy, "linucb") == 0 && isnan(alpha) && isnan(lambda) && isnan(clip) && isnan(half_life) &&
+	    !model && !standardise && !intercept;
+}
+
 static int
 check_together(const struct bandit_settings *set, struct fault *f)
 {
@@ -147,7 +155,7 @@ bandit_job_open(struct bandit_job *j, enum state_mode mode, struct fault *f)
 			return -1;
 		found = bandit_load_settings(j->state, &set, f);
 	}
-	if (found == 0 && !policy)
+	if (found == 0 && (!policy || is_bare_linucb()))
 		policy = "auto";
 	asked = set;
 	set_choice(&asked);

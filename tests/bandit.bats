@@ -404,3 +404,12 @@ assert not bad, bad[:3]'
 	run -64 hare-bandit estimate "$log"
 	run -64 hare-bandit run --policy lints --model hybrid "$drinks"
 }
+
+@test "linucb alone is the default; with alpha or lambda it is exact on the features as they are" {
+	printf 'label,x\n' > d.csv
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '%s,%d %d.5\n' "$((i % 3))" "$((i * 7 % 5 * 100))" "$((i % 4))"; done >> d.csv
+	hare-bandit run --arms 0,1,2 d.csv > default
+	hare-bandit run --policy linucb --arms 0,1,2 d.csv | cmp - default
+	hare-bandit run --policy linucb --alpha 0.35 --arms 0,1,2 d.csv > exact
+	run -1 cmp -s exact default
+}
