@@ -455,6 +455,26 @@ f = open("bad", "r+b"); f.seek(int(sys.argv[1])); b = f.read(1)[0]; f.seek(int(s
 	done
 }
 
+@test "asking for more dimensions or threads than there can be is asking for all" {
+	hare-embed fit -o all -d 5000 --min-df 9 -c title,description "$skills"
+	hare-embed fit -o m -d 18446744073709551615 --min-df 9 -c title,description "$skills"
+	cmp all m
+	hare-embed fit -o m -d 5000 --min-df 9 --threads 18446744073709551615 -c title,description "$skills"
+	cmp all m
+	hare-embed -m m -c title,description "$skills" > one
+	hare-embed -m m --threads 18446744073709551615 -c title,description "$skills" > other
+	cmp one other
+}
+
+@test "with stdout closed, records go into no other file" {
+	for i in {1..4000}; do echo "write tests $i"; done | sed '1i text' > t.csv
+	run -74 --separate-stderr sh -c "hare-embed -m '$model' --npy x.npy < t.csv >&-"
+	[ "$stderr" = 'hare-embed: stdout: Bad file descriptor' ]
+	[ ! -e x.npy ]
+	run -74 --separate-stderr sh -c "hare-embed -m '$model' <&-"
+	[ "$stderr" = 'hare-embed: stdin: Bad file descriptor' ]
+}
+
 @test "a full disk is an error, a closed pipe is quiet, and a failed fit leaves the old file" {
 	printf 'text\nwrite tests\n' > t.csv
 	run -74 sh -c "hare-embed -m '$model' t.csv > /dev/full"

@@ -6,8 +6,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-enum { N_WORKER_MAX = 256 };
-
 /* One job at a time. A worker w takes part when w < n_thread; worker 0 is the caller itself. */
 static struct {
 	pthread_mutex_t lock;           /* of all below but next */
@@ -35,7 +33,7 @@ thread_count(void)
 	if (sched_getaffinity(0, sizeof set, set) < 0)
 		return 1;
 	int n = CPU_COUNT_S(sizeof set, set);
-	return n > 0 ? (size_t)n : 1;
+	return n < 1 ? 1 : n > THREAD_MAX ? THREAD_MAX : (size_t)n;
 }
 
 static void
@@ -75,8 +73,8 @@ work(void *number)
 static size_t
 start_workers(size_t n_thread)
 {
-	if (n_thread > N_WORKER_MAX)
-		n_thread = N_WORKER_MAX;
+	if (n_thread > THREAD_MAX)
+		n_thread = THREAD_MAX;
 	/* Signals are the main thread's: a worker that took one would leave its read(2) waiting. */
 	sigset_t all, before;
 	sigfillset(&all);

@@ -219,15 +219,14 @@ int
 svd_sparse(struct svd *out, const struct sparse *a, size_t rank, uint64_t seed, size_t n_thread)
 {
 	size_t n_least = a->n_row < a->n_column ? a->n_row : a->n_column, n_panel;
-	struct work w = { .a = a, .n_thread = n_thread, .seed = seed, .n_basis = rank + SVD_MORE };
+	struct work w = { .a = a, .n_thread = n_thread, .seed = seed };
 	double least, shift = 0;
 	int done = -1;
 
 	*out = (struct svd){0};
-	if (w.n_basis > n_least)
-		w.n_basis = n_least;
 	if (rank > n_least)
 		rank = n_least;
+	w.n_basis = n_least - rank < SVD_MORE ? n_least : rank + SVD_MORE;
 	n_panel = (w.n_basis + SPARSE_PANEL - 1) / SPARSE_PANEL;
 	w.stride = n_panel * SPARSE_PANEL;
 	w.t = xcalloc(a->n_column * w.stride, sizeof *w.t);

@@ -361,6 +361,9 @@ record_open(int n_file, char *const *file, struct fault *f)
 		return NULL;
 	if (!record_options.n_thread)
 		record_options.n_thread = thread_count();
+	/* Scratch is taken for each thread asked for, so nobody goes on with more than can work. */
+	if (record_options.n_thread > THREAD_MAX)
+		record_options.n_thread = THREAD_MAX;
 	if (n_file <= 0) {
 		n_file = 1;
 		file = only_stdin;

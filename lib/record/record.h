@@ -38,7 +38,7 @@ struct record_options {
 	int tsv, json, overwrite, skip_bad, unbuffered;
 	const char *vec;                /* "text" or "b64" */
 	struct opt_list col;            /* "x=vec": the role x is the column vec */
-	size_t n_thread;                /* 0 until record_open(): all processors */
+	size_t n_thread;                /* 0: all processors; from record_open() on 1 to THREAD_MAX */
 	int quiet, verbose;             /* -q, -v */
 };
 extern struct record_options record_options;
