@@ -93,6 +93,13 @@ calls() {
 	done
 }
 
+@test "--help with stdout closed is exit 74 and one line" {
+	for p in $programs; do
+		run -74 --separate-stderr sh -c "$p --help >&-"
+		[ "$stderr" = "$p: stdout: Bad file descriptor" ] || { echo "$p: $stderr"; false; }
+	done
+}
+
 @test "completions are made for three shells, and bash can read its own" {
 	for p in $programs; do
 		$p --completion bash > bash

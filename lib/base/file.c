@@ -325,9 +325,20 @@ file_stdout_close(int status)
 	return EX_IOERR;
 }
 
+/* A program may be started with a standard stream closed. The next file opened would then get its number, and records
+   meant for stdout would go into, say, a half-written MODEL. What stands there instead fails as a closed one does. */
+static void
+hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void
 file_init(void)
 {
+	hold_standard_streams();
 	/* A parent that ignored it (Python does) must not make us write on into a closed pipe. */
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_IGN);

@@ -34,7 +34,8 @@ void file_map_close(struct file_map *m);
    of another; EPIPE is quiet. Returns what main should return. */
 int file_stdout_close(int status);
 
-/* At the start of every program: SIGPIPE ends quietly, SIGXFSZ becomes an error of write(2). */
+/* At the start of every program: SIGPIPE ends quietly, SIGXFSZ becomes an error of write(2), and no file that is opened
+   later takes the number of a standard stream that was closed: using that stream stays an error (EBADF). */
 void file_init(void);
 
 #endif
