@@ -280,6 +280,43 @@ other_writers(void)
 	}
 }
 
+/* Files as ours, all sums right, that hold what we never write: 64 bytes of data behind a header of 448. */
+static void
+sly(void)
+{
+	static const struct { const char *tensors, *why; int is_fine; } file[] = {
+		{ "\"a\":{\"dtype\":\"F32\",\"shape\":[16],\"data_offsets\":[0,64]}", "a tensor as we write it", 1 },
+		{ "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{\"dtype\":\"F32\",\"shape\":[15],\"data_offsets\":[1,61]},"
+		    "\"pad.0\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[61,64]}", "a crooked tensor", 0 },
+		{ "\"a\":{\"dtype\":\"BOOL\",\"shape\":[64],\"data_offsets\":[0,64]}", "a tensor of a type that is not read", 0 },
+		{ "\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,64],\"data_offsets\":[0,64]}", "a tensor of five dimensions", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+		struct fault f = {0};
+		struct buf b = {0};
+		uint64_t n_json = 440, sum[3];
+		unsigned char data[64] = {0};
+
+		buf_put(&b, &n_json, 8);
+		buf_printf(&b, "{\"__metadata__\":{\"hare\":\"sample\",\"version\":\"1\"},%s,"
+		    "\"checksum\":{\"dtype\":\"U64\",\"shape\":[3],\"data_offsets\":[64,88]}}", file[i].tensors);
+		while (b.n < 8 + n_json)
+			buf_putc(&b, ' ');
+		sum[0] = hash64(b.at, b.n, 0);
+		sum[1] = hash64(data, sizeof data, 0);
+		sum[2] = hash64(sum, 2 * sizeof *sum, 0);
+		buf_put(&b, data, sizeof data);
+		buf_put(&b, sum, sizeof sum);
+		write_bytes(other, b.at, b.n);
+		buf_free(&b);
+		struct tensor_file *t = tensor_open(other, "sample", &f);
+		claim(file[i].is_fine ? t != NULL : !t && f.status == EX_DATAERR && strstr(f.text, "none that hare writes"),
+		    "%s is %s: %s", file[i].why, file[i].is_fine ? "taken" : "refused", f.text);
+		tensor_close(t);
+	}
+}
+
 static void
 growing(void)
 {
@@ -478,6 +515,7 @@ main(void)
 	damage();
 	newer();
 	other_writers();
+	sly();
 	growing();
 	threads();
 	npy();

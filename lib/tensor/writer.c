@@ -311,8 +311,11 @@ copy_blocks(struct tensor_writer *w, struct tensor_file *old, size_t n, struct f
 	struct stat st;
 
 	/* who may read it stays as it was */
-	if (from >= 0 && fstat(from, &st) == 0 && fchmod(to, st.st_mode & 0777) < 0 && errno != EPERM)
-		return fault_errno(f, w->path, "cannot set its mode");
+	if (from >= 0 && fstat(from, &st) == 0 && fchmod(to, st.st_mode & 0777) < 0 && errno != EPERM) {
+		fault_errno(f, w->path, "cannot set its mode");
+		close(from);
+		return -1;
+	}
 	while (from >= 0 && n_done < n) {
 		ssize_t got = copy_file_range(from, &at, to, NULL, n - n_done, 0);
 		if (got < 0 && errno == EINTR)
