@@ -466,6 +466,15 @@ f = open("bad", "r+b"); f.seek(int(sys.argv[1])); b = f.read(1)[0]; f.seek(int(s
 	cmp one other
 }
 
+@test "numbers too large for a sum give a zero vector, not a NaN" {
+	printf 'alpha 3e38 3e38\nbeta 3e38 -3e38\n' > v
+	printf 'text\nalpha beta\n' | hare-embed fit --vectors v -o m
+	{ echo text; printf 'alpha %.0s' {1..1000}; echo; } > t.csv
+	run -0 --separate-stderr hare-embed -m m t.csv
+	[[ "${lines[1]}" == *',0 0' ]]
+	[ "$stderr" = 'hare-embed: 1 of 1 texts have no known word (zero vector)' ]
+}
+
 @test "with stdout closed, records go into no other file" {
 	for i in {1..4000}; do echo "write tests $i"; done | sed '1i text' > t.csv
 	run -74 --separate-stderr sh -c "hare-embed -m '$model' --npy x.npy < t.csv >&-"

@@ -214,7 +214,12 @@ embed_text(const struct embed *e, struct embed_scratch *s, const char *text, siz
 		for (size_t i = 0; i < e->dim; i++)
 			x[i] -= (float)(along * e->common[i]);
 	}
-	return mat_normalise(x, e->dim) > 0 ? s->n_list : 0;
+	double norm = mat_normalise(x, e->dim);
+	if (norm > 0 && isfinite(norm))
+		return s->n_list;
+	/* Numbers too large for a sum have no direction either. */
+	memset(x, 0, e->dim * sizeof *x);
+	return 0;
 }
 
 int
