@@ -301,6 +301,7 @@ forgery(void)
 		{ "0.sum", "sums over rows", 0, 8, 17 }, { "0.sum", "not those of 700 unit rows", 0, 8, (uint64_t)1 << 62 },
 		{ "0.moment", "sums over rows", 3, 8, 17 }, { "0.moment", "not those of 700 unit rows", 0, 8, (uint64_t)1 << 63 },
 		{ "0.quartic", "sums over rows", 0, 8, 1 }, { "0.x", "has length", 10, 4, 0x40000000 }, { "0.x", "has length nan", 10, 4, 0x7FC00000 },
+		{ "0.x", "has length inf", 10, 4, 0x7F800000 },
 	};
 
 	for (size_t k = 0; k < sizeof lie / sizeof *lie; k++) {
@@ -316,6 +317,14 @@ forgery(void)
 			pool_check_row(p, i, &f);
 			pool_lookup(p, (struct span){ id[i], strlen(id[i]) }, &row, &f);
 		}
+		/* what attention would read: numbers that it can add up, or none */
+		float scratch[DIM], sum = 0;
+		for (size_t i = 0; p && i < pool_n(p); i++) {
+			const float *y = pool_rows(p, i, 1, scratch, &f);
+			for (size_t j = 0; y && j < DIM; j++)
+				sum += y[j];
+		}
+		claim(fabsf(sum) <= N * DIM * 1.001f, "rows of such a pool are finite, or not given out");
 		claim((!p || (n_byte > N && pool_check(p, &f) < 0)) && f.status == EX_DATAERR && strstr(f.text, lie[k].says),
 		    "a %s that lies leads nowhere outside: %s", lie[k].tensor, f.text);
 		pool_close(p);

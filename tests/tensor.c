@@ -501,7 +501,7 @@ model(void)
 	model_declare(w, &m);
 	model_put(w, &m, &f);
 	tensor_commit(w, &f);
-	claim(!model_open("m", &f) && strstr(f.text, "centre: number 4 is not finite"), "a centre that is not finite is refused: %s", f.text);
+	claim(!model_open("m", &f) && strstr(f.text, "centre: number 4 is nan"), "a centre that is not finite is refused: %s", f.text);
 }
 
 int

@@ -71,17 +71,20 @@ read_size(struct model *m, const char *key, size_t *out, struct fault *f)
 	return 0;
 }
 
+/* Of unit vectors, or their mean. */
 static int
 read_floats(struct model *m, const char *name, size_t n_dim, const size_t *shape, const float **out, struct fault *f)
 {
+	const float most = 1.001f;
 	struct tensor t;
 
 	if (tensor_get(m->file, name, TENSOR_F32, n_dim, shape, &t, f) < 0)
 		return -1;
 	*out = t.at;
 	for (size_t i = 0; i < t.n_byte / sizeof **out; i++)
-		if (!isfinite((*out)[i]))
-			return fault(f, EX_DATAERR, "%s: tensor %s: number %zu is not finite", tensor_path(m->file), name, i);
+		if (!(fabsf((*out)[i]) <= most))
+			return fault(f, EX_DATAERR, "%s: tensor %s: number %zu is %g, beyond those of unit vectors", tensor_path(m->file), name, i,
+			    (double)(*out)[i]);
 	return 0;
 }
 

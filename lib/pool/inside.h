@@ -4,6 +4,7 @@
 #ifndef HARE_POOL_INSIDE_H
 #define HARE_POOL_INSIDE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "pool/pool.h"
@@ -11,6 +12,7 @@
 
 #define POOL_ROW_MAX ((size_t)1 << 26)  /* of all that act as one pool: the sums below then fit 64 bits */
 #define POOL_NORM_TOLERANCE 1e-3
+enum { POOL_RUN = 256 };                /* rows whose numbers are looked at together, once */
 
 /*
  * Sums over rows for the mean and the spread of scores, in whole numbers: a row counts as q = round(2^18 x), so that
@@ -43,6 +45,7 @@ struct segment {
 	struct tensor_file *file;
 	size_t start, n;                /* rows [start, start + n) of the pool */
 	const float *x;                 /* [n][dim] */
+	atomic_uchar *sound;            /* [n / POOL_RUN + 1], 1: the numbers of this run are those of unit rows */
 	const uint32_t *cluster;        /* [n] */
 	struct column id;
 	const uint32_t *order;          /* [n], rows in byte order of their ids */

@@ -1,5 +1,6 @@
 /* A pool that is read: segments of mapped files, rows numbered through. */
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ read_segment(struct pool *p, struct tensor_file *t, size_t i_segment, struct fau
 	if (!sums_are_possible(&s, p->dim))
 		return fault(f, EX_DATAERR, "%s: damaged: sums of segment %zu are not those of %zu unit rows", tensor_path(t), i_segment, s.n);
 
+	s.sound = xcalloc(s.n / POOL_RUN + 1, sizeof *s.sound);
 	p->segment = xgrow(p->segment, &p->n_segment_cap, p->n_segment + 1, sizeof *p->segment);
 	p->segment[p->n_segment++] = s;
 	p->n += s.n;
@@ -207,8 +209,10 @@ pool_close(struct pool *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->n_segment; i++)
+	for (size_t i = 0; i < p->n_segment; i++) {
 		free(p->segment[i].text);
+		free(p->segment[i].sound);
+	}
 	for (size_t i = 0; i < p->n_column; i++)
 		free(p->column[i]);
 	for (size_t i = 0; i < p->n_file; i++)
@@ -266,6 +270,33 @@ pool_segment(const struct pool *p, size_t row)
 	return &p->segment[low];
 }
 
+/* Rows [from, from + n) of a segment are what was written, and that is numbers which a unit row may have: sums over them
+   are finite. */
+static int
+verify_rows(const struct segment *s, size_t dim, size_t from, size_t n, struct fault *f)
+{
+	const float most = 1 + POOL_NORM_TOLERANCE;
+
+	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0)
+		return -1;
+	for (size_t run = from / POOL_RUN; run * POOL_RUN < from + n; run++) {
+		if (atomic_load_explicit(&s->sound[run], memory_order_relaxed))
+			continue;
+		size_t first = run * POOL_RUN, n_here = s->n - first < POOL_RUN ? s->n - first : POOL_RUN;
+		const float *x = s->x + first * dim;
+		int wrong = 0;
+		if (tensor_verify(s->file, x, n_here * dim * sizeof *x, f) < 0)
+			return -1;
+		for (size_t i = 0; i < n_here * dim; i++)
+			wrong |= !(fabsf(x[i]) <= most);
+		if (wrong)
+			return fault(f, EX_DATAERR, "%s: damaged: rows %zu to %zu hold numbers that no unit row has", tensor_path(s->file),
+			    first, first + n_here - 1);
+		atomic_store_explicit(&s->sound[run], 1, memory_order_relaxed);
+	}
+	return 0;
+}
+
 const float *
 pool_rows(struct pool *p, size_t from, size_t n, float *scratch, struct fault *f)
 {
@@ -282,14 +313,12 @@ pool_rows(struct pool *p, size_t from, size_t n, float *scratch, struct fault *f
 		if (n_here > from + n - row)
 			n_here = from + n - row;
 		const float *x = s->x + i * p->dim;
-		size_t n_byte = n_here * p->dim * sizeof *x;
-		if (tensor_verify(s->file, x, n_byte, f) < 0 ||
-		    tensor_verify(s->file, s->cluster + i, n_here * sizeof *s->cluster, f) < 0)
+		if (verify_rows(s, p->dim, i, n_here, f) < 0)
 			return NULL;
 		if (together)
 			return x;
-		if (n_byte > 0)
-			memcpy(scratch + (row - from) * p->dim, x, n_byte);
+		if (n_here > 0)
+			memcpy(scratch + (row - from) * p->dim, x, n_here * p->dim * sizeof *x);
 		row += n_here;
 	}
 	return scratch;

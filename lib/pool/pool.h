@@ -3,7 +3,8 @@
  *
  *   file      tensor.h's container of kind "pool"; hare-pool(5) has the names. A POOL is one or more segments; several
  *             POOLs of one space act as one: rows are numbered through, in the order given
- *   trust     vectors and texts are verified block by block when they are first read
+ *   trust     vectors and texts are verified block by block when they are first read; pool_check() tells all else that a
+ *             file made wrong on purpose, with right checksums, may hold
  */
 #ifndef HARE_POOL_POOL_H
 #define HARE_POOL_POOL_H
@@ -27,7 +28,7 @@ const char *pool_space(const struct pool *p);
 size_t pool_n_segment(const struct pool *p);
 
 /* Rows [from, from + n) as float32 [n][dim]: borrowed from the mapping where they lie together, else put into
-   scratch [n][dim]. NULL with *f set if they are damaged. Safe from several threads, each with its own scratch. */
+   scratch [n][dim]. NULL with *f set if they are damaged, or hold numbers beyond those of unit rows. Safe from several threads, each with its own scratch. */
 const float *pool_rows(struct pool *p, size_t from, size_t n, float *scratch, struct fault *f);
 size_t pool_cluster(const struct pool *p, size_t row);
 /* Never fails on a pool that opened; damaged bytes are found by pool_check_row(). */
