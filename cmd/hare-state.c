@@ -35,6 +35,19 @@ open_state(const struct opt_program *p, enum state_mode mode, struct fault *f)
 	return s;
 }
 
+/* The state may stand behind the verb as well: there it wins over the environment, but is not a second one. */
+static void
+take_operand(const struct opt_program *p, int n_operand, char **operand)
+{
+	const char *usual = getenv("HARE_STATE");
+	int is_given = state_name && !(usual && strcmp(state_name, usual) == 0);
+
+	if (n_operand > !is_given)
+		opt_usage(p, "unexpected operand %s", operand[is_given ? 0 : 1]);
+	if (n_operand == 1)
+		state_name = operand[0];
+}
+
 /* Ends a verb that writes no records. */
 static int
 finish(struct state *s, int failed, struct fault *f)
@@ -185,8 +198,7 @@ run_info(const struct opt_program *p, int n_operand, char **operand)
 	struct record_row row = {0};
 	struct fault f = {0};
 
-	if (n_operand == 1 && !state_name)
-		state_name = operand[0];
+	take_operand(p, n_operand, operand);
 	struct state *s = open_state(p, STATE_READ, &f);
 	int failed = !s || state_begin_read(s, &f) < 0 || !(out = record_out_open(NULL, NULL, names, 2, &f)) ||
 	    info_rows(s, out, &row, &f) < 0;
@@ -209,8 +221,7 @@ run_check(const struct opt_program *p, int n_operand, char **operand)
 {
 	struct fault f = {0};
 
-	if (n_operand == 1 && !state_name)
-		state_name = operand[0];
+	take_operand(p, n_operand, operand);
 	struct state *s = open_state(p, STATE_READ, &f);
 	/* each thing that state_check() finds is said; then there is no more to say */
 	if (s && state_check(s, say, NULL, &f) < 0) {

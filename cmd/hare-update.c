@@ -58,6 +58,7 @@ struct updating {
 	struct learn_settings set;
 	int was_new;                    /* the state had no settings */
 
+	int n_input;
 	struct record_in *in;
 	int user, reward, vector, item, time, event, x; /* columns, -1: not there or not asked for */
 	char *source;                   /* name of this input, NULL: it has none */
@@ -145,8 +146,8 @@ open_learner(struct updating *u, struct fault *f)
 	if (choose_settings(u, f) < 0)
 		return -1;
 	size_t n_cluster = u->pool && !no_clusters && strcmp(feature, "x") != 0 ? u->model->n_cluster : 0;
-	/* without queries there is nothing to add to a cluster, and events need no room for them */
-	if (n_cluster && record_find(u->in, "x") < 0)
+	/* without queries there is nothing to add to a cluster, and events need no room for them; a later input may have some */
+	if (n_cluster && u->n_input == 1 && record_find(u->in, "x") < 0)
 		n_cluster = 0;
 	if (!(u->learn = learn_new(u->state, &u->set, set_name, n_cluster, buffer_mb << 20, f)))
 		return -1;
@@ -413,7 +414,7 @@ check_options(const struct opt_program *p, int n_operand)
 static int
 run(const struct opt_program *p, int n_operand, char **operand)
 {
-	struct updating u = {0};
+	struct updating u = { .n_input = n_operand > 0 ? n_operand : 1 };
 	struct fault f = {0}, closing;
 	int failed;
 

@@ -297,6 +297,13 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	run -64 hare-state merge -o x.state
 	run -64 hare-state forget -s all.state
 	run -64 hare-state backup -s all.state
+	run -64 hare-state info -s all.state a.state
+	run -64 hare-state check all.state a.state
+}
+@test "state: a state named behind info or check wins over the environment" {
+	HARE_STATE=a.state run -0 hare-state info all.state
+	[ "${lines[2]}" = observations,3004 ]
+	HARE_STATE=all.state run -66 hare-state check absent
 }
 @test "state: a full stdout is an error: 74" {
 	run -74 sh -c 'hare-state dump -s all.state > /dev/full'

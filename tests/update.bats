@@ -145,6 +145,15 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	same_beliefs whole s
 	[ "$(hare-state info -s s | grep ^sources)" = sources,2 ]
 }
+@test "update: several files at once are learnt as one after the other, also where only the later has queries" {
+	cut -d, -f1-5 "$events" | head -n 200 > bare.csv
+	head -n 300 "$events" > full.csv
+	learn -s together bare.csv full.csv
+	learn -s apart bare.csv
+	learn -s apart full.csv
+	same_beliefs together apart
+	hare-state dump -s together | grep -q ^cluster
+}
 @test "update: beliefs are those of the formulas, for each feature" {
 	hare-update -s s --feature x --dim 3 --lambda 2 --noise-var .5 --base-rate .1 < "$plain"
 	hare-state dump --mean -s s > mean.csv
