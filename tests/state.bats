@@ -73,6 +73,14 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	sed '16s/^\(.*\) .*$/\1/' d.csv > bad.csv; bad 16
 	sed '2s/base_rate/colour/' d.csv > bad.csv; bad '2: column key'
 	head -c 3000 d.csv > bad.csv; bad ''
+	{ cat d.csv; echo setting,dim,,,,text,5; } > bad.csv; bad "$(($(wc -l < d.csv) + 1)): column kind: expected the settings first"
+	learn -s log.state a.csv
+	hare-state dump --all --text -s log.state > d.csv
+	n=$(grep -n ^source, d.csv | cut -d: -f1)
+	sed "${n}s/ / -/" d.csv > bad.csv; bad "$n: column value: expected a position"
+	sed "${n}s/\$/ 1/" d.csv > bad.csv; bad "$n: column value: expected a position"
+	n=$(grep -n ^identity, d.csv | cut -d: -f1)
+	sed "${n}s/^identity,./identity,G/" d.csv > bad.csv; bad "$n: column key: expected 32 hexadecimal digits"
 	cp d.csv bad.csv; cp a.state new.state
 	run -65 --separate-stderr hare-state load -s new.state bad.csv
 	[[ "$stderr" == *"new.state: is there already" ]]

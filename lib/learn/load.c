@@ -132,17 +132,19 @@ static int
 load_source(struct loading *l, size_t i, struct fault *f)
 {
 	struct state_source at = {0};
-	unsigned long long offset, n_line, fingerprint;
-	int n_used = 0;
+	uint64_t *const number[] = { &at.offset, &at.n_line, &at.fingerprint };
+	struct span rest = cell(l, i, VALUE);
 
 	if (read_count(l, i, &at.n_row, f) < 0 || record_number(l->in, i, l->column[LAST], &at.time, f) < 0)
 		return -1;
-	if (sscanf(cell_string(l, i, VALUE), "%llu %llu %llu%n", &offset, &n_line, &fingerprint, &n_used) != 3 ||
-	    l->text.at[n_used])
-		return record_fault(l->in, i, l->column[VALUE], f, "expected a position");
-	at.offset = offset;
-	at.n_line = n_line;
-	at.fingerprint = fingerprint;
+	for (size_t k = 0; k < 3; k++) {
+		const char *blank = k < 2 && rest.n > 0 ? memchr(rest.at, ' ', rest.n) : NULL;
+		size_t n = blank ? (size_t)(blank - rest.at) : rest.n;
+		if (num_read_u64(rest.at, n, number[k]) < 0)
+			return record_fault(l->in, i, l->column[VALUE], f, "expected a position");
+		n += blank != NULL;
+		rest = (struct span){ rest.at + n, rest.n - n };
+	}
 	return state_set_source(l->state, cell_string(l, i, KEY), &at, f);
 }
 
@@ -152,8 +154,11 @@ load_setting(struct loading *l, size_t i, struct fault *f)
 	struct span key = cell(l, i, KEY);
 	const char *const *name = learn_setting_names;
 
+	/* what was loaded was doubted by those that stood before it */
+	if (l->set.dim)
+		return record_fault(l->in, i, l->column[KIND], f, "expected the settings first, got one behind values");
 	/* those of another room are doubted there */
-	if (key.n > 7 && memcmp(key.at, "bandit.", 7) == 0) {
+	if (key.n > 7 && key.n < 32 && memcmp(key.at, "bandit.", 7) == 0) {
 		char own[32];
 		l->has_others = 1;
 		snprintf(own, sizeof own, "%s", cell_string(l, i, KEY));
@@ -212,14 +217,13 @@ load_row(struct loading *l, size_t i, struct fault *f)
 	if (span_is(kind, "identity") || span_is(kind, "lineage")) {
 		if (read_count(l, i, &n, f) < 0)
 			return -1;
-		if (key.n != 32)
+		if (key.n != 32 || strspn(cell_string(l, i, KEY), "0123456789abcdef") != 32)
 			return record_fault(l->in, i, l->column[KEY], f, "expected 32 hexadecimal digits");
 		return span_is(kind, "lineage") ? state_add_lineage(l->state, cell_string(l, i, KEY), n, f)
 		    : state_set_identity(l->state, cell_string(l, i, KEY), n ? n - 1 : 0, f);        /* the commit counts one */
 	}
 	return record_fault(l->in, i, l->column[KIND], f, "expected setting, user, cluster, arm, bandit, source, event, "
-	    "identity or lineage, "
-	    "got \"%s\"", fault_quote(kind.at, kind.n));
+	    "identity or lineage, got \"%s\"", fault_quote(kind.at, kind.n));
 }
 
 static int
