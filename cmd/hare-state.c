@@ -116,7 +116,7 @@ run_load(const struct opt_program *p, int n_operand, char **operand)
 		failed = 1;
 	}
 	if (temporary && failed) {
-		unlink(temporary);
+		state_discard(temporary);
 		show_as(&f, temporary, state_name);
 	} else if (temporary)
 		failed = state_publish(temporary, state_name, &f) < 0;
@@ -270,7 +270,7 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 	for (int i = 0; i < n_operand; i++)
 		state_close(part[i], &closing);
 	if (failed) {
-		unlink(temporary);
+		state_discard(temporary);
 		show_as(&f, temporary, out_name);
 	} else
 		failed = state_publish(temporary, out_name, &f) < 0;

@@ -183,7 +183,7 @@ state_create(const char *path, struct fault *f)
 		sqlite3_finalize(s.statement[i]);
 	sqlite3_close(s.db);
 	if (e < 0)
-		unlink(s.path);
+		state_discard(s.path);
 	else if (state_publish(s.path, path, f) < 0 && access(path, F_OK) < 0)
 		e = -1;         /* if it is there now, another program made it meanwhile: as good as ours */
 	buf_free(&s.meta);

@@ -40,6 +40,20 @@ state_temporary(const char *path)
 	return name.at;
 }
 
+void
+state_discard(const char *temporary)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
+	struct buf name = {0};
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		buf_clear(&name);
+		buf_printf(&name, "%s%s", temporary, ends[i]);
+		unlink(buf_string(&name));
+	}
+	buf_free(&name);
+}
+
 int
 state_publish(const char *temporary, const char *path, struct fault *f)
 {
@@ -92,7 +106,7 @@ state_backup(struct state *s, const char *path, struct fault *f)
 		if (e == 0)
 			e = state_publish(temporary, path, f);
 		else
-			unlink(temporary);
+			state_discard(temporary);
 	}
 	free(temporary);
 	return e;
