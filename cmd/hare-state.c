@@ -115,12 +115,11 @@ run_load(const struct opt_program *p, int n_operand, char **operand)
 		f = closing;
 		failed = 1;
 	}
-	if (temporary && failed) {
-		state_discard(temporary);
+	if (temporary && failed)
 		show_as(&f, temporary, state_name);
-	} else if (temporary)
+	else if (temporary)
 		failed = state_publish(temporary, state_name, &f) < 0;
-	free(temporary);
+	state_temporary_free(temporary);
 	return filter_finish(in, NULL, failed ? f.status : EX_OK, &f);
 }
 
@@ -269,12 +268,11 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 	}
 	for (int i = 0; i < n_operand; i++)
 		state_close(part[i], &closing);
-	if (failed) {
-		state_discard(temporary);
+	if (failed)
 		show_as(&f, temporary, out_name);
-	} else
+	else
 		failed = state_publish(temporary, out_name, &f) < 0;
-	free(temporary);
+	state_temporary_free(temporary);
 	free(part);
 	return finish(NULL, failed, &f);
 }

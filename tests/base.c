@@ -460,6 +460,18 @@ check_ends(void)
 	}
 	waitpid(child, &status, 0);
 	claim(WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL && file_is("d/a", "again"), "a limit on file sizes is an error, not a signal");
+
+	child = fork();
+	if (child == 0) {
+		char byte;
+		close(0), close(1), close(2);
+		file_init();
+		int fd = open("d/a", O_RDWR);
+		_exit(fd > 2 && read(0, &byte, 1) < 0 && write(1, "x", 1) < 0 && write(2, "x", 1) < 0 ? 0 : 1);
+	}
+	waitpid(child, &status, 0);
+	claim(WIFEXITED(status) && WEXITSTATUS(status) == 0 && file_is("d/a", "again"),
+	    "no file takes the place of a closed stdin, stdout or stderr, which still fail");
 }
 
 /* ---- a program with every kind of option ---- */

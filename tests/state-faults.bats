@@ -71,6 +71,22 @@ is_prefix() {
 		done
 	done
 }
+@test "faults: asked to end while it waits for records, load takes its temporary files along" {
+	for signal in TERM HUP; do
+		mkdir "$signal"; mkfifo "$signal.pipe"
+		hare-state load -s "$signal/s" < "$signal.pipe" 3>&- & pid=$!
+		exec 7> "$signal.pipe"
+		head -3 "$whole" >&7
+		n=0
+		until ls -A "$signal" | grep -q wal || [ $((n += 1)) -gt 500 ]; do sleep .02; done
+		ls -A "$signal" | grep -q wal
+		kill -"$signal" $pid
+		wait $pid && false || status=$?
+		exec 7>&-
+		[ "$status" -gt 128 ]
+		[ -z "$(ls -A "$signal")" ]
+	done
+}
 @test "faults: a limit on the size of files: 75, nothing lost, the same command goes on" {
 	n_full=0
 	for limit in 40 100 200 300 450; do

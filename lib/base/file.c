@@ -24,24 +24,19 @@ struct file_out {
 	int fd;
 	char *path;             /* where it goes in the end: no symbolic link if one could be followed */
 	char *temporary;        /* NULL: path is no regular file and is written straight */
-	int slot;               /* in live, or -1 */
 	size_t n;
 	char *at;               /* [OUT_BYTES] */
 };
 
-/* Temporaries that a signal must not leave behind. A slot is changed only by who took it; the handler reads name. */
-static struct {
-	atomic_int is_taken;
-	_Atomic(char *) name;
-} live[16];
-
-enum { N_LIVE = sizeof live / sizeof live[0] };
+/* Temporaries that a signal must not leave behind; the handler reads them. */
+enum { N_LIVE = 32 };
+static _Atomic(const char *) live[N_LIVE];
 
 static void
 clean_up(int number)
 {
 	for (int i = 0; i < N_LIVE; i++) {
-		char *name = atomic_load(&live[i].name);
+		const char *name = atomic_load(&live[i]);
 		if (name)
 			unlink(name);
 	}
@@ -62,29 +57,26 @@ install_clean_up(void)
 	}
 }
 
-static int
-remember(char *name)
+void
+file_remember(const char *name)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, install_clean_up);
 	for (int i = 0; i < N_LIVE; i++) {
-		int expected = 0;
-		if (atomic_compare_exchange_strong(&live[i].is_taken, &expected, 1)) {
-			atomic_store(&live[i].name, name);
-			return i;
-		}
+		const char *none = NULL;
+		if (atomic_compare_exchange_strong(&live[i], &none, name))
+			return;
 	}
-	return -1;
 }
 
-static void
-forget(int slot)
+void
+file_forget(const char *name)
 {
-	if (slot < 0)
-		return;
-	atomic_store(&live[slot].name, NULL);
-	atomic_store(&live[slot].is_taken, 0);
+	for (int i = 0; name && i < N_LIVE; i++) {
+		const char *its = name;
+		atomic_compare_exchange_strong(&live[i], &its, NULL);
+	}
 }
 
 /* ".NAME.PID.RANDOM.tmp" in the folder of path: the same file system, so that rename(2) can take its place. */
@@ -107,7 +99,7 @@ temporary_name(const char *path)
 static void
 out_free(struct file_out *o)
 {
-	forget(o->slot);
+	file_forget(o->temporary);
 	free(o->path);
 	free(o->temporary);
 	free(o->at);
@@ -121,7 +113,6 @@ file_out_open(const char *path, mode_t mode, struct fault *f)
 	struct stat st;
 
 	o->fd = -1;
-	o->slot = -1;
 	/* A link stays and what it leads to is replaced; one that leads nowhere is replaced itself. */
 	char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
 	o->path = xstrdup(real ? real : path);
@@ -148,7 +139,7 @@ file_out_open(const char *path, mode_t mode, struct fault *f)
 		return NULL;
 	}
 	if (o->temporary)
-		o->slot = remember(o->temporary);
+		file_remember(o->temporary);
 	o->at = xmalloc(OUT_BYTES, 1);
 	return o;
 }
@@ -235,8 +226,7 @@ file_out_commit(struct file_out *o, struct fault *f)
 			file_out_abort(o);
 			return -1;
 		}
-		forget(o->slot);
-		o->slot = -1;
+		file_forget(o->temporary);
 		if (sync_folder(o->path) < 0) {
 			fault_errno(f, o->path, "cannot sync its folder");
 			out_free(o);

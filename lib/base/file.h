@@ -21,6 +21,12 @@ int file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f
 int file_out_commit(struct file_out *o, struct fault *f);       /* flush, fsync, rename, fsync the folder; frees o */
 void file_out_abort(struct file_out *o);                        /* removes the temporary; frees o; NULL allowed */
 
+/* The same care for a temporary of another kind: SIGINT, SIGTERM, SIGHUP and SIGPIPE remove the file of that name until
+   it is forgotten. The name itself is kept, not a copy, and may be remembered before the file is there. Of more than 32
+   names at once the rest is not kept. file_forget() allows NULL. */
+void file_remember(const char *name);
+void file_forget(const char *name);
+
 /* A file mapped read-only; an empty one gives at = NULL, n = 0. Truncation after opening is not guarded against
    (SIGBUS): files are replaced, never cut in place. */
 struct file_map {

@@ -174,7 +174,7 @@ state_create(const char *path, struct fault *f)
 	int fd = open(s.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		e = fault_errno(f, path, "cannot be made");
-		free(s.path);
+		state_temporary_free(s.path);
 		return e;
 	}
 	close(fd);
@@ -182,12 +182,10 @@ state_create(const char *path, struct fault *f)
 	for (int i = 0; i < N_SQL; i++)
 		sqlite3_finalize(s.statement[i]);
 	sqlite3_close(s.db);
-	if (e < 0)
-		state_discard(s.path);
-	else if (state_publish(s.path, path, f) < 0 && access(path, F_OK) < 0)
+	if (e == 0 && state_publish(s.path, path, f) < 0 && access(path, F_OK) < 0)
 		e = -1;         /* if it is there now, another program made it meanwhile: as good as ours */
 	buf_free(&s.meta);
 	buf_free(&s.found_key);
-	free(s.path);
+	state_temporary_free(s.path);
 	return e;
 }

@@ -96,8 +96,10 @@ int state_add_lineage(struct state *s, const char *uuid, uint64_t generation, st
 int state_scrub(struct state *s, struct fault *f);              /* vacuum: nothing deleted can be read back */
 int state_backup(struct state *s, const char *path, struct fault *f);   /* path must not be there; made whole or not at all */
 /* For states that are made under another name until they are whole: path, which must not be there, beside it. */
-char *state_temporary(const char *path);                        /* the caller frees it */
-void state_discard(const char *temporary);              /* of a closed state: with what it left in its log */
+/* A signal that ends the program removes the file first. state_temporary_free() removes what is left of it, its log
+   included; NULL is allowed. */
+char *state_temporary(const char *path);
+void state_temporary_free(char *temporary);
 int state_publish(const char *temporary, const char *path, struct fault *f);    /* of a closed state; the temporary is gone either way */
 /* Every page, every value's checksum, every total, SQLite's own check. say() gets a line for each thing found wrong
    and may be NULL; -1 with *f set to the first. */

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "state/inside.h"
 
 int
@@ -24,6 +25,10 @@ state_scrub(struct state *s, struct fault *f)
 	return rc == SQLITE_OK ? 0 : state_fault(s, rc, "emptying the log", f);
 }
 
+/* The name of a temporary, and behind it those of the files that SQLite puts beside it. */
+static const char *const beside[] = { "", "-wal", "-shm", "-journal" };
+enum { N_BESIDE = sizeof beside / sizeof beside[0] };
+
 char *
 state_temporary(const char *path)
 {
@@ -34,24 +39,27 @@ state_temporary(const char *path)
 
 	if (getrandom(&turn, sizeof turn, 0) != sizeof turn)
 		turn = (uint32_t)getpid();
-	buf_put(&name, path, n_folder);
-	buf_printf(&name, ".%s.%d.%08x.tmp", path + n_folder, (int)getpid(), turn);
-	buf_string(&name);
+	for (size_t i = 0; i < N_BESIDE; i++) {
+		buf_put(&name, path, n_folder);
+		buf_printf(&name, ".%s.%d.%08x.tmp%s", path + n_folder, (int)getpid(), turn, beside[i]);
+		buf_put(&name, "", 1);
+	}
+	char *at = name.at;
+	for (size_t i = 0; i < N_BESIDE; i++, at += strlen(at) + 1)
+		file_remember(at);
 	return name.at;
 }
 
 void
-state_discard(const char *temporary)
+state_temporary_free(char *temporary)
 {
-	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
-	struct buf name = {0};
+	char *at = temporary;
 
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-		buf_clear(&name);
-		buf_printf(&name, "%s%s", temporary, ends[i]);
-		unlink(buf_string(&name));
+	for (size_t i = 0; temporary && i < N_BESIDE; i++, at += strlen(at) + 1) {
+		unlink(at);
+		file_forget(at);
 	}
-	buf_free(&name);
+	free(temporary);
 }
 
 int
@@ -82,7 +90,7 @@ state_backup(struct state *s, const char *path, struct fault *f)
 	int e = 0;
 
 	if (access(path, F_OK) == 0) {
-		free(temporary);
+		state_temporary_free(temporary);
 		return fault(f, EX_DATAERR, "%s: is there already", path);
 	}
 	/* VACUUM INTO takes an empty file: made here, so that nobody else may read it */
@@ -105,10 +113,8 @@ state_backup(struct state *s, const char *path, struct fault *f)
 			sqlite3_exec(s->db, "PRAGMA query_only=ON", NULL, NULL, NULL);
 		if (e == 0)
 			e = state_publish(temporary, path, f);
-		else
-			state_discard(temporary);
 	}
-	free(temporary);
+	state_temporary_free(temporary);
 	return e;
 }
 
