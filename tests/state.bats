@@ -296,6 +296,15 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	learn -s all.state < a.csv
 	same_beliefs j all.state
 }
+@test "state: what the environment asks for is done or refused" {
+	for wrong in HARE_STATE_JOURNAL=DELETE HARE_STATE_WAIT_S=soon HARE_STATE_WAIT_S=-1 HARE_STATE_PAGE=5000; do
+		run -64 --separate-stderr env "$wrong" hare-update -s e --feature x --dim 4 a.csv
+		[[ "$stderr" == "hare-update: ${wrong%=*}: expected "*", got ${wrong#*=}" ]]
+		[ ! -e e ]
+	done
+	HARE_STATE_PAGE=4096 HARE_STATE_WAIT_S=.5 HARE_STATE_JOURNAL= learn -s e a.csv
+	[ "$(sqlite3 -readonly e 'PRAGMA page_size')" = 4096 ]
+}
 @test "state: wrong command lines are 64" {
 	run -64 hare-state
 	run -64 hare-state sing

@@ -162,6 +162,11 @@ basics(void)
 	claim(state_get(s, "user", (struct span){ odd, 6 }, &v, &f) == 1 && v.n == 3 && state_get(s, "user", (struct span){ odd, 1 }, &v, &f) == 0 &&
 	    state_get(s, "user", (struct span){ big, sizeof big }, &v, &f) == 1 && state_get(s, "user", span(""), &v, &f) == 1 && v.n == 0,
 	    "keys are any bytes, of any length");
+	char *large = malloc(1000000000);       /* never touched */
+	claim(large && state_begin(s, &f) == 0 && state_put(s, "user", span("large"), 1, 1, (struct span){ large, 1000000000 }, &f) < 0 &&
+	    f.status == EX_DATAERR && strstr(f.text, "user large: is larger than"), "a value beyond what a state can hold is refused by name");
+	state_rollback(s);
+	free(large);
 	claim(state_backup(s, path("copy"), &f) == 0 && state_backup(s, path("copy"), &f) < 0, "a backup is made, and not over another file");
 	claim(state_close(s, &f) == 0, "closing works");
 	struct state *c = state_open(path("copy"), STATE_WRITE, &f);

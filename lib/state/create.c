@@ -116,15 +116,15 @@ state_doubt(const char *path, struct fault *f)
 	return 0;
 }
 
-static uint64_t
-page_bytes(void)
+uint64_t
+state_page_bytes(void)
 {
 	const char *text = getenv("HARE_STATE_PAGE");
 	uint64_t n;
 
-	if (text && num_read_u64(text, strlen(text), &n) == 0 && n >= 4096 && n <= 65536 && (n & (n - 1)) == 0)
-		return n;
-	return 32768;
+	if (!text || !*text)
+		return 32768;
+	return num_read_u64(text, strlen(text), &n) == 0 && n >= 4096 && n <= 65536 && (n & (n - 1)) == 0 ? n : 0;
 }
 
 static int
@@ -155,7 +155,7 @@ fill(struct state *s, struct fault *f)
 	sqlite3_extended_result_codes(s->db, 1);
 	sqlite3_file_control(s->db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
 	sqlite3_snprintf(sizeof text, text, "PRAGMA page_size=%llu; PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL;"
-	    "PRAGMA application_id=%d; PRAGMA user_version=%d", page_bytes(), APPLICATION, FORMAT);
+	    "PRAGMA application_id=%d; PRAGMA user_version=%d", (unsigned long long)state_page_bytes(), APPLICATION, FORMAT);
 	s->in_transaction = 1;
 	if (new_uuid(uuid, f) < 0 || state_exec(s, text, f) < 0 || state_exec(s, "BEGIN", f) < 0 ||
 	    state_exec(s, schema, f) < 0 || state_set_identity(s, uuid, 0, f) < 0 || state_exec(s, "COMMIT", f) < 0)

@@ -79,7 +79,9 @@ const char *state_vfs(void);
 void state_vfs_watch(sqlite3 *db, uint32_t *bad_page);
 int state_vfs_errno(void);              /* of the last file operation that failed in this thread; asked for once */
 
-/* create.c: a whole, empty state under this name, or nothing; 0 also if another made it meanwhile. */
+/* create.c: bytes of a page of a new state, 0 if the environment asks for what cannot be. */
+uint64_t state_page_bytes(void);
+/* A whole, empty state under this name, or nothing; 0 also if another made it meanwhile. */
 int state_create(const char *path, struct fault *f);
 /* Refuses, with reasons, what is not a state of ours before SQLite sees it. */
 int state_doubt(const char *path, struct fault *f);

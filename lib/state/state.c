@@ -43,7 +43,27 @@ wait_s(void)
 	const char *text = getenv("HARE_STATE_WAIT_S");
 	double s;
 
-	return text && num_read_f64(text, strlen(text), &s) == 0 && s >= 0 && s < 1e6 ? s : 30;
+	return text && num_read_f64(text, strlen(text), &s) == 0 && s >= 0 && s <= 1e6 ? s : 30;
+}
+
+/* A wrong value is told, not passed over: the log where a rollback journal was meant can cost the state. */
+static int
+check_environment(struct fault *f)
+{
+	static const char *const names[] = { "HARE_STATE_WAIT_S", "HARE_STATE_JOURNAL", "HARE_STATE_PAGE" };
+	static const char *const wanted[] = { "0 to 1000000 seconds", "delete", "a power of two from 4096 to 65536" };
+	double s;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *text = getenv(names[i]);
+		if (!text || !*text)
+			continue;
+		int right = i == 0 ? num_read_f64(text, strlen(text), &s) == 0 && s >= 0 && s <= 1e6
+		    : i == 1 ? strcmp(text, "delete") == 0 : state_page_bytes() != 0;
+		if (!right)
+			return fault(f, EX_USAGE, "%s: expected %s, got %s", names[i], wanted[i], fault_quote(text, strlen(text)));
+	}
+	return 0;
 }
 
 int
@@ -59,6 +79,7 @@ state_fault(struct state *s, int rc, const char *what, struct fault *f)
 	switch (rc & 0xFF) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+	case SQLITE_PROTOCOL:           /* of taking locks in the log: too many came at once */
 		return fault(f, EX_TEMPFAIL, "%s%s%s: busy: another program kept it locked for %g s; try again", path, colon,
 		    what, wait_s());
 	case SQLITE_FULL:
@@ -83,6 +104,8 @@ state_fault(struct state *s, int rc, const char *what, struct fault *f)
 		if (e)
 			return fault_errno(f, path, "cannot be opened");
 		return fault(f, EX_NOPERM, "%s%s%s: cannot be opened", path, colon, what);
+	case SQLITE_TOOBIG:
+		return fault(f, EX_DATAERR, "%s%s%s: is larger than a value of a state can be", path, colon, what);
 	case SQLITE_NOMEM:
 		return fault(f, EX_OSERR, "%s: out of memory", s->path);
 	default:
@@ -112,6 +135,8 @@ state_prepare(struct state *s, enum sql which, struct fault *f)
 			return NULL;
 		}
 	}
+	/* what was bound last may be memory that is gone */
+	sqlite3_clear_bindings(*q);
 	return *q;
 }
 
@@ -280,6 +305,8 @@ state_open(const char *path, enum state_mode mode, struct fault *f)
 	s->mode = mode;
 	s->found_id = -1;
 	s->path = xstrdup(path);
+	if (check_environment(f) < 0)
+		goto failed;
 	if (mode == STATE_CREATE && access(path, F_OK) < 0 && errno == ENOENT) {
 		const char *network, *journal = getenv("HARE_STATE_JOURNAL");
 		if (!(journal && strcmp(journal, "delete") == 0) && state_on_network(path, &network)) {

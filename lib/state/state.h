@@ -10,6 +10,7 @@
  *               HARE_STATE_JOURNAL   "delete": a rollback journal instead of the write-ahead log, for network file
  *                                    systems, where the log is refused
  *               HARE_STATE_PAGE      bytes of a page of a new state: 4096 ... 65536, a power of two (32768)
+ *                                    another value of these is EX_USAGE; an empty one is none
  */
 #ifndef HARE_STATE_STATE_H
 #define HARE_STATE_STATE_H
@@ -50,7 +51,8 @@ int state_set_meta(struct state *s, const char *key, const char *value, struct f
 int state_identity(struct state *s, char uuid[33], uint64_t *generation, struct fault *f);
 int state_set_identity(struct state *s, const char uuid[33], uint64_t generation, struct fault *f);    /* for load */
 
-/* Values: kind is "user", "cluster", "arm", ...; key any bytes. n is the number of observations in the value. */
+/* Values: kind is "user", "cluster", "arm", ...; key any bytes. n is the number of observations in the value. Key and
+   value together are below 10^9 bytes: EX_DATAERR. */
 int state_get(struct state *s, const char *kind, struct span key, struct buf *value, struct fault *f);  /* found */
 int state_put(struct state *s, const char *kind, struct span key, uint64_t n, double last_time, struct span value, struct fault *f);
 int state_delete(struct state *s, const char *kind, struct span key, struct fault *f);          /* found */

@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "state/inside.h"
 
+enum { ROW_EXTRA = 256 };       /* bytes that a row takes beside its key and value, at most */
+
 uint32_t
 state_crc(const char *kind, struct span key, uint64_t n, double time, struct span value)
 {
@@ -235,10 +237,14 @@ int
 state_put(struct state *s, const char *kind, struct span key, uint64_t n, double last_time, struct span value, struct fault *f)
 {
 	struct total *t = state_total(s, kind, f);
-	int found = t ? find(s, kind, key, f) : -1;
+	size_t n_most = (size_t)sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, -1) - ROW_EXTRA;
 	char where[96];
 
 	assert(s->in_transaction);
+	/* asked here, because what is too large to bind would go in as NULL */
+	if (key.n > n_most || value.n > n_most - key.n)
+		return state_fault(s, SQLITE_TOOBIG, state_name(kind, key, where), f);
+	int found = t ? find(s, kind, key, f) : -1;
 	if (found < 0 || (t->anew && move_gap(s, t, &key, f) < 0))
 		return -1;
 	sqlite3_stmt *q = state_prepare(s, found ? SQL_UPDATE : SQL_INSERT, f);
