@@ -2,7 +2,7 @@
 PREFIX = /usr/local
 BUILD = build
 CFLAGS = -O3 -g
-WARN = -std=c11 -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith
+WARN = -std=c11 -ffp-contract=off -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith
 PKG_CONFIG = pkg-config
 PACKAGES = openblas sqlite3 jansson libcurl libutf8proc zlib libxxhash
 VERSION := $(shell sed -n 's/^.define HARE_VERSION "\(.*\)"/\1/p' lib/base/opt.h)

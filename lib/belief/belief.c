@@ -108,7 +108,7 @@ sum_decay(struct belief *b, double time, double half_life)
 }
 
 /* Each entry gains one product by one addition for each observation, in the order in which they came, so that a cut
-   of the stream cannot be seen in the bits. The file is compiled without contraction to fma (-std=c11). */
+   of the stream cannot be seen in the bits. The file is compiled without contraction to fma (-ffp-contract=off). */
 static void
 sum_learn(struct belief *b, struct observation o, double half_life)
 {

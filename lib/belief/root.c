@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#ifndef __clang__
 #pragma GCC optimize("no-math-errno")           /* sqrt is the processor's own, in lanes */
+#endif
 
 struct kernels {
 	double (*project)(const double *s, const double *x, size_t dim, double *f);
