@@ -25,8 +25,8 @@
 #include "tensor/tensor.h"
 
 enum { BATCH_ROWS = 256 };
-/* No vector of a text is as long; beyond it scores would leave the range of float. */
-static const double X_LENGTH_MAX = 1e12;
+/* No vector of a text is as long, and no constant as large; beyond it scores would leave the range of float. */
+static const double LARGEST = 1e12;
 
 static const char *model_name, *state_name, *npy_path, *text_name;
 static struct opt_list pool_name;
@@ -95,7 +95,7 @@ struct attending {
 	float *x;                       /* [n_batch][dim] */
 	double *bonus;                  /* [n_batch][n_cluster] */
 	struct person *person;          /* [n_batch] */
-	struct person **by_name;        /* [2 n_slot], open addressing */
+	struct person **by_name;        /* [n_slot], open addressing */
 	size_t n_slot;
 	struct attend_query *query;     /* [n_batch] */
 	struct attend_result *result;   /* [n_batch] */
@@ -155,6 +155,9 @@ open_pool(struct attending *a, struct fault *f)
 		.n_thread = record_options.n_thread,
 	};
 	a->set.alpha = isnan(alpha) ? a->model->bonus * a->set.beta : alpha;
+	double most = fmax(fmax(fabs(a->set.alpha), a->set.beta), fmax(fabs(a->set.gain), a->set.kappa));
+	if (most > LARGEST)
+		return fault(f, EX_USAGE, "alpha, beta, gain, kappa: expected at most %g, got %g", LARGEST, most);
 	return 0;
 }
 
@@ -299,8 +302,7 @@ find_person(struct attending *a, struct span name)
 	struct person *p = a->by_name[slot] = &a->person[a->n_person++];
 	p->name = name;
 	p->hash = hash;
-	p->is_known = 0;
-	p->failed = 0;
+	p->is_known = p->failed = 0;
 	return p;
 }
 
@@ -427,7 +429,7 @@ read_queries(struct attending *a, size_t n, struct fault *f)
 	for (size_t i = 0; i < n; i++) {
 		float *x = a->x + a->n_query * dim;
 		int status = record_vector(a->in, i, a->x_column, x, dim, f);
-		if (status == 0 && mat_norm(x, dim) > X_LENGTH_MAX)
+		if (status == 0 && mat_norm(x, dim) > LARGEST)
 			status = record_fault(a->in, i, a->x_column, f, "expected a vector of about unit length, got length %g",
 			    mat_norm(x, dim));
 		if (status < 0) {

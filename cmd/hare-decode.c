@@ -21,7 +21,7 @@
 #include "state/state.h"
 #include "text/text.h"
 
-enum { BATCH_ROWS = 256, ROWS_PER_JOB = 16 };
+enum { BATCH_ROWS = 256, ROWS_PER_JOB = 16, LENGTH_MAX = 1 << 28 };
 enum mode { BLEND, PROMPT, ENDPOINT };
 
 static const char *state_file, *title, *text_columns, *template_path, *system_text;
@@ -488,6 +488,8 @@ mode_of(const struct opt_program *p)
 	const struct net_options *o = &net_options;
 	if (!o->url && (o->model || o->key_file || o->extra || o->cache || o->stream || o->keep_going || o->max_tokens || system_text))
 		opt_usage(p, "--model and its like are for --endpoint, which is not given");
+	if (n_word > LENGTH_MAX || budget_token > LENGTH_MAX)
+		opt_usage(p, "--words, --budget: expected at most %d", LENGTH_MAX);
 	if (mode == BLEND && pool_path.n == 0)
 		opt_usage(p, "a pool is needed: -p POOL, or HARE_POOL");
 	if (mode != ENDPOINT)

@@ -319,6 +319,7 @@ PY
 	run -64 hare-attend -m "$m" -p "$p" -k ten "$q"
 	run -64 hare-attend -m "$m" -p "$p" --kappa -1 "$q"
 	run -64 hare-attend -m "$m" -p "$p" --beta 0 "$q"
+	for o in alpha beta gain kappa; do run -64 hare-attend -m "$m" -p "$p" --$o 1e308 "$q"; done
 	run -64 hare-attend -m "$m" -p "$p" --text title "$q"
 	run -64 hare-attend -m "$m" -p "$p" --explain --choose 1 "$q"
 	run -64 hare-attend -m "$m" -p "$p" --frobnicate "$q"

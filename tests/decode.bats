@@ -161,6 +161,8 @@ LIST
 	run -64 hare-decode a.csv
 	run -64 hare-decode -p p --blend --prompt a.csv
 	run -64 hare-decode -p p --words few a.csv
+	run -64 hare-decode -p p --words 12345678901234567890 a.csv
+	run -64 hare-decode -p p --prompt --budget 4611686018427387904 a.csv
 	run -64 --separate-stderr hare-decode -p p --text-columns body a.csv
 	[[ "$stderr" == *'no column "body" in the pool: the columns are title, text'* ]]
 	run -65 --separate-stderr hare-decode -p p --col items=query a.csv

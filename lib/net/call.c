@@ -144,6 +144,10 @@ on_bytes(char *at, size_t size, size_t n, void *arg)
 	char *type = NULL;
 
 	s->n_received += (curl_off_t)n_byte;
+	if (s->n_received > REPLY_MAX) {        /* streams too: a line of one may never end */
+		s->too_long = 1;
+		return 0;
+	}
 	curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
 	if (status == 200 && kind->bytes && type && strncasecmp(type, "text/event-stream", 17) == 0) {
@@ -153,10 +157,6 @@ on_bytes(char *at, size_t size, size_t n, void *arg)
 			return 0;
 		}
 		return n_byte;
-	}
-	if (s->call.reply.n + n_byte > REPLY_MAX) {
-		s->too_long = 1;
-		return 0;
 	}
 	buf_put(&s->call.reply, at, n_byte);
 	return n_byte;
