@@ -293,6 +293,9 @@ check_source(void)
 	put_file("two.gz", packed, n_two);
 	memset(packed + n_two, 0, 600);
 	put_file("padded.gz", packed, n_two + 600);
+	memset(packed + N_ROOM - 1000, 0, 1000);
+	pack(packed + N_ROOM - 1000, 1000, "", 0);
+	put_file("nothing.gz", packed + N_ROOM - 1000, 1000);
 	memcpy(packed + n_two, "junk", 4);
 	put_file("junk.gz", packed, n_two + 4);
 	packed[n / 2] ^= 0x40;
@@ -306,6 +309,9 @@ check_source(void)
 	claim(reads_back("two.gz", 5000, 2) && reads_back("padded.gz", 5000, 2), "members follow one another, zeros may follow the last");
 	struct source *s = source_open("empty", &f);
 	claim(s && read_all(s, out, sizeof out, 100) == 0, "an empty file has an end and no fault");
+	source_close(s);
+	s = source_open("nothing.gz", &f);
+	claim(s && read_all(s, out, sizeof out, 100) == 0, "so has a gzip file of nothing, and the zeros behind it");
 	source_close(s);
 	s = source_open("byte", &f);
 	claim(s && read_all(s, out, sizeof out, 100) == 1 && out[0] == 0x1F, "the first byte of the magic alone is a plain byte");

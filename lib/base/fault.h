@@ -20,7 +20,7 @@ struct fault {
 int fault(struct fault *f, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The same for a failed system call on a file: "PATH: WHAT: strerror(errno)". The status follows errno:
-   ENOENT, EISDIR and ENOTDIR are EX_NOINPUT, EACCES and EPERM EX_NOPERM, ENOSPC, EDQUOT and EFBIG EX_TEMPFAIL,
+   ENOENT, EISDIR and ENOTDIR are EX_NOINPUT, EACCES, EPERM and EROFS EX_NOPERM, ENOSPC, EDQUOT and EFBIG EX_TEMPFAIL,
    all else EX_IOERR. what may be NULL. */
 int fault_errno(struct fault *f, const char *path, const char *what);
 

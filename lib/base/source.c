@@ -153,7 +153,7 @@ static int
 next_member(struct source *s, struct fault *f)
 {
 	for (;;) {
-		while (s->raw_n > 0 && s->raw[s->raw_at] == 0 && s->offset > 0) {
+		while (s->raw_n > 0 && s->raw[s->raw_at] == 0) {        /* never the first member, which look() has seen */
 			s->raw_at++;
 			s->raw_n--;
 		}

@@ -173,7 +173,7 @@ text_sentences(struct text_sentences *s, const char *text, size_t n)
 	size_t from, i, n_byte;
 
 	s->n = 0;
-	from = i = skip_blanks(text, 0, n);
+	i = skip_blanks(text, 0, n);
 	from = i = i + list_mark(text + i, n - i);
 	while (i < n) {
 		int32_t code = code_at(text, i, n, &n_byte);
