@@ -171,7 +171,8 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--pair-weight: expected more than 0, got %g (--no-bigrams leaves pairs out)", fit_pair_weight);
 	if (fit_vectors && net_options.url)
 		opt_usage(p, "--vectors and --endpoint: vectors come from one of them");
-	if (mat_check(&f) < 0 || !(in = record_open(n_operand, operand, &f)) ||
+	/* Texts read and a server asked, and then no place for the MODEL: that is told before. */
+	if (mat_check(&f) < 0 || file_out_check(fit_path, &f) < 0 || !(in = record_open(n_operand, operand, &f)) ||
 	    (net_options.url && !(net = net_open(&net_options, &f))))
 		return filter_finish(in, NULL, f.status, &f);
 	done = fit(in, net, &report, &f);

@@ -406,6 +406,10 @@ check_file(void)
 	claim(whole && lstat("link", &st) == 0 && S_ISLNK(st.st_mode) && file_is("d/a", "through"), "a link stays, and what it leads to is written");
 	claim(!file_out_open("d", 0666, &f) && fault_says(EX_NOINPUT, "d: is a directory"), "a folder is not written");
 	claim(!file_out_open("none/a", 0666, &f) && f.status == EX_NOINPUT, "nor a file in a folder that is not there");
+	claim(file_out_check("d", &f) < 0 && fault_says(EX_NOINPUT, "d: is a directory") && file_out_check("none/a", &f) < 0 &&
+	    fault_says(EX_NOINPUT, "none/a: cannot write: No such file or directory"), "which can be asked before");
+	claim(file_out_check("d/a", &f) == 0 && file_out_check("d/new", &f) == 0 && file_out_check("link", &f) == 0 &&
+	    file_out_check("new", &f) == 0 && file_out_check("/dev/full", &f) == 0, "as what can be written");
 	o = file_out_open("/dev/full", 0666, &f);
 	claim(o && file_out_write(o, "x", 1, &f) == 0 && file_out_commit(o, &f) < 0 && f.status == EX_TEMPFAIL, "a full device says so");
 	o = file_out_open("/dev/null", 0666, &f);

@@ -492,7 +492,11 @@ f = open("bad", "r+b"); f.seek(int(sys.argv[1])); b = f.read(1)[0]; f.seek(int(s
 	echo old > m
 	run -65 hare-embed fit --min-df 9 -o m t.csv
 	[ "$(cat m)" = old ]
-	run -66 hare-embed fit -o none/m t.csv
+	run -66 --separate-stderr hare-embed fit -o none/m t.csv
+	[ "$stderr" = 'hare-embed: none/m: cannot write: No such file or directory' ]
+	# before anything is read
+	run -66 --separate-stderr hare-embed fit -o none/m missing.csv
+	[ "$stderr" = 'hare-embed: none/m: cannot write: No such file or directory' ]
 	run -75 bash -c "ulimit -f 8; hare-embed fit -o m -c title,description '$skills'"
 	[ "$(cat m)" = old ]
 	[ "$(ls -A | grep -v separate-stderr)" = "$(printf 'm\nt.csv')" ]

@@ -106,6 +106,41 @@ out_free(struct file_out *o)
 	free(o);
 }
 
+char *
+file_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !slash ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+/* A link stays and what it leads to is replaced; one that leads nowhere is replaced itself. The caller frees it. */
+static char *
+target_of(const char *path)
+{
+	struct stat st;
+	char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL, *copy = xstrdup(real ? real : path);
+
+	free(real);
+	return copy;
+}
+
+int
+file_out_check(const char *path, struct fault *f)
+{
+	char *target = target_of(path), *folder = file_folder(target);
+	struct stat st;
+	int is_there = stat(target, &st) == 0, r = 0;
+
+	if (is_there && S_ISDIR(st.st_mode))
+		r = fault(f, EX_NOINPUT, "%s: is a directory", path);
+	else if (is_there && !S_ISREG(st.st_mode) ? access(target, W_OK) < 0 : access(folder, W_OK | X_OK) < 0)
+		r = fault_errno(f, path, "cannot write");
+	free(target);
+	free(folder);
+	return r;
+}
+
 struct file_out *
 file_out_open(const char *path, mode_t mode, struct fault *f)
 {
@@ -113,10 +148,7 @@ file_out_open(const char *path, mode_t mode, struct fault *f)
 	struct stat st;
 
 	o->fd = -1;
-	/* A link stays and what it leads to is replaced; one that leads nowhere is replaced itself. */
-	char *real = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
-	o->path = xstrdup(real ? real : path);
-	free(real);
+	o->path = target_of(path);
 	if (stat(o->path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		fault(f, EX_NOINPUT, "%s: is a directory", path);
 		out_free(o);
@@ -185,8 +217,7 @@ file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f)
 static int
 sync_folder(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *folder = !slash ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	char *folder = file_folder(path);
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status = 0;
 
 	/* A folder that may be written but not read cannot be opened; the file itself is safe by now. */

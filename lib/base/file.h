@@ -15,6 +15,9 @@
    file it leads to is replaced. What is no regular file (a device, a FIFO) is written straight. path is read only
    during the call. */
 struct file_out;
+/* Whether file_out_open() would be let write there, for programs that work long before they open: 0, or -1 with *f set
+   as it would be. A disk that is full it cannot foresee. */
+int file_out_check(const char *path, struct fault *f);
 struct file_out *file_out_open(const char *path, mode_t mode, struct fault *f);
 int file_out_fd(struct file_out *o);
 int file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f);      /* buffered */
@@ -26,6 +29,8 @@ void file_out_abort(struct file_out *o);                        /* removes the t
    names at once the rest is not kept. file_forget() allows NULL. */
 void file_remember(const char *name);
 void file_forget(const char *name);
+
+char *file_folder(const char *path);    /* that the path is in; the caller frees it */
 
 /* A file mapped read-only; an empty one gives at = NULL, n = 0. Truncation after opening is not guarded against
    (SIGBUS): files are replaced, never cut in place. */

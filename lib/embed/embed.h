@@ -1,10 +1,10 @@
 /*
  * embed.h - text to unit vector
  *
- *   tfidf     x = unit(V' w), w_t = (1 + log tf) idf_t^p for words, half of that for pairs of neighbouring words, idf_t =
- *             log((1 + n) / (1 + df_t)) + 1, p from 1 for few texts to 2 for many; V the right singular vectors of the texts' matrix of unit rows w
- *             (Deerwester et al., Indexing by Latent Semantic Analysis, 1990). With p = 1 many texts would spend their few
- *             dimensions on common words
+ *   tfidf     x = unit(V' w), w_t = (1 + log tf) idf_t^p for words, half of that for pairs of neighbouring words,
+ *             idf_t = log((1 + n) / (1 + df_t)) + 1, p from 1 for few texts to 2 for many; V the right singular vectors of
+ *             the texts' matrix of unit rows w (Deerwester et al., Indexing by Latent Semantic Analysis, 1990). With p = 1
+ *             many texts would spend their few dimensions on common words
  *   vectors   x = unit(y - u u'y), y = sum of a / (a + p(word)) v(word) over the words of a text, a = 1e-3, p from the
  *             texts of the fit, u the first singular vector of their y (Arora, Liang, Ma, A Simple but Tough-to-Beat
  *             Baseline for Sentence Embeddings, 2017)

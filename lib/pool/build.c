@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "mat/mat.h"
 #include "pool/inside.h"
 
@@ -52,28 +53,13 @@ check_columns(const char *path, const char *const *column, size_t n_column, stru
 	return 0;
 }
 
-/* What would fail at the end, after all the work, had better fail now. */
-static int
-check_target(const char *path, struct fault *f)
-{
-	struct stat st;
-	char *folder = spool_folder(path);
-	int r = 0;
-
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		r = fault(f, EX_NOINPUT, "%s: is a directory", path);
-	else if (access(folder, W_OK | X_OK) < 0)
-		r = fault_errno(f, path, "cannot write");
-	free(folder);
-	return r;
-}
-
 struct pool_builder *
 pool_create(const char *path, size_t dim, const char *space, size_t n_cluster, const char *const *column, size_t n_column,
     struct fault *f)
 {
 	assert(dim > 0 && n_cluster > 0 && strlen(space) == 32);
-	if (check_columns(path, column, n_column, f) < 0 || check_target(path, f) < 0)
+	/* What would fail at the end, after all the work, had better fail now. */
+	if (check_columns(path, column, n_column, f) < 0 || file_out_check(path, f) < 0)
 		return NULL;
 	struct pool_builder *b = xcalloc(1, sizeof *b);
 	b->path = xstrdup(path);

@@ -87,7 +87,5 @@ size_t spool_size(const struct spool *s, size_t stream);
 int spool_copy(struct spool *s, size_t stream, struct tensor_writer *w, struct fault *f);
 /* All bytes of a spool of one stream, borrowed. NULL with *f set; not NULL for an empty one. */
 const char *spool_bytes(struct spool *s, struct fault *f);
-/* The folder that a path is in; the caller frees it. */
-char *spool_folder(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "pool/inside.h"
 
@@ -34,20 +35,12 @@ struct spool {
 	size_t n_map;
 };
 
-char *
-spool_folder(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return !slash ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-}
-
 struct spool *
 spool_new(const char *path, size_t n_stream)
 {
 	struct spool *s = xcalloc(1, sizeof *s);
 
-	s->folder = spool_folder(path);
+	s->folder = file_folder(path);
 	s->fd = -1;
 	s->stream = xcalloc(n_stream, sizeof *s->stream);
 	s->n_stream = n_stream;
