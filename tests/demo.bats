@@ -203,6 +203,13 @@ for r in rows(sys.argv[1]): w.writerow([r["title"], r["description"] + "\n\"" + 
 	[ -z "$(ls -A tmp)" ]
 }
 
+@test "a reader who leaves early ends the demo in silence, and nothing is left behind" {
+	mkdir tmp
+	TMPDIR="$PWD/tmp" "$demo" --pool "$BATS_TEST_DIRNAME/data/courses.csv" --query 'statistics of sport' 2> err < /dev/null | head -n 2
+	[ ! -s err ]
+	[ -z "$(ls -A tmp)" ]
+}
+
 @test "debian-pool makes CSV of package stanzas: long texts on one line, the first of a name counts" {
 	run -0 --separate-stderr "$debian_pool" "$BATS_TEST_DIRNAME/data/packages.sample"
 	[ "${lines[0]}" = id,title,text ]
