@@ -131,7 +131,9 @@ is_prefix() {
 	[[ "$stderr" == "hare-state: disk/m: "* ]]
 	run -75 hare-state load -s disk/l "$whole"
 	run -75 hare-state backup -s disk/s disk/b
-	[ ! -e disk/m ] && [ ! -e disk/l ] && [ ! -e disk/b ]
+	[ ! -e disk/m ]
+	[ ! -e disk/l ]
+	[ ! -e disk/b ]
 	# room for the log of the new state, but not for its pages as well: nothing may stay that fills the disk for ever
 	n_log=0
 	for room in 500 700 800 900; do
