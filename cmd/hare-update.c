@@ -405,8 +405,8 @@ check_options(const struct opt_program *p, int n_operand)
 		opt_usage(p, "--lambda, --noise-var, --base-rate: a MODEL has its own");
 	if ((!isnan(lambda) && lambda <= 0) || (!isnan(noise_var) && noise_var <= 0))
 		opt_usage(p, "--lambda, --noise-var: expected more than 0");
-	if (dim_option > 65536)
-		opt_usage(p, "--dim: expected at most 65536, got %zu", dim_option);
+	if (dim_option > MODEL_DIM_MAX)
+		opt_usage(p, "--dim: expected at most %d, got %zu", MODEL_DIM_MAX, dim_option);
 	if (buffer_mb < 1 || buffer_mb > 1 << 20)
 		opt_usage(p, "--buffer: expected 1 to 1048576 MB, got %zu", buffer_mb);
 }

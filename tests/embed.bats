@@ -323,6 +323,8 @@ with open("w2v.bin", "wb") as b:
 	[ "$stderr" = "hare-embed: $f/glove.txt: the vectors have 4 numbers, asked for were 5" ]
 	run -66 hare-embed fit --vectors . -o m "$f/words.csv"
 	run -66 hare-embed fit --vectors none -o m "$f/words.csv"
+	{ printf test; printf ' 0%.0s' $(seq 65537); echo; } > v; run -65 --separate-stderr hare-embed fit --vectors v -o m "$f/words.csv"
+	[ "$stderr" = 'hare-embed: v:1: expected vectors of at most 65536 numbers, got 65537' ]
 	[ ! -e m ]
 }
 

@@ -7,8 +7,9 @@
 
 #include "base/num.h"
 #include "base/source.h"
+#include "model/model.h"
 
-enum { READ_BYTES = 1 << 18, DIM_MAX = 1 << 20 };
+enum { READ_BYTES = 1 << 18 };
 
 struct reader {
 	struct source *source;
@@ -242,7 +243,9 @@ read_file(struct reader *r, struct fault *f)
 		header = num_read_u64(first.at, first.n, &n_word) == 0 && num_read_u64(second.at, second.n, &dim) == 0;
 	}
 	v->dim = header ? (size_t)dim : count_fields(line) - (line.n > 0);
-	if (v->dim == 0 || v->dim > DIM_MAX)
+	if (v->dim > MODEL_DIM_MAX)
+		return fault(f, EX_DATAERR, "%s:1: expected vectors of at most %d numbers, got %zu", name, MODEL_DIM_MAX, v->dim);
+	if (v->dim == 0)
 		return fault(f, EX_DATAERR, "%s:1: expected a word and its numbers, got \"%s\"", name, fault_quote(line.at, line.n));
 	r->row = xmalloc(v->dim, sizeof *r->row);
 	if (header) {

@@ -57,7 +57,7 @@ learn_settings(struct state *s, struct learn_settings *set, struct fault *f)
 	int found = get_number(s, "dim", &dim, 1, 0, f);
 	if (found != 1)
 		return found;
-	if (dim != floor(dim) || dim > 65536)
+	if (dim != floor(dim) || dim > MODEL_DIM_MAX)
 		return fault(f, EX_DATAERR, "%s: setting dim: expected a dimension, got %g", state_path(s), dim);
 	if ((found = get_text(s, "space", set->space, sizeof set->space, f)) == 1 &&
 	    (found = get_text(s, "feature", set->feature, sizeof set->feature, f)) == 1 &&

@@ -104,6 +104,8 @@ read_model(struct model *m, struct fault *f)
 		return fault(f, EX_DATAERR, "%s: has no source", path);
 	if (read_size(m, "dim", &m->dim, f) < 0 || read_size(m, "n_cluster", &m->n_cluster, f) < 0 || read_constants(m, f) < 0)
 		return -1;
+	if (m->dim > MODEL_DIM_MAX)
+		return fault(f, EX_DATAERR, "%s: dim: expected at most %d, got %zu", path, MODEL_DIM_MAX, m->dim);
 	if (read_floats(m, "centre", 2, (size_t[]){ m->n_cluster, m->dim }, &m->centre, f) < 0)
 		return -1;
 	return read_floats(m, "mean", 1, &m->dim, &m->mean, f);

@@ -13,9 +13,11 @@
 #include "belief/belief.h"
 #include "tensor/tensor.h"
 
+enum { MODEL_DIM_MAX = 65536 };         /* the covariance of a user takes dim^2 numbers */
+
 struct model {
 	char space[33];                 /* id of the embedding space: hash of what defines its vectors */
-	size_t dim;                     /* of a vector */
+	size_t dim;                     /* of a vector, at most MODEL_DIM_MAX */
 	size_t n_cluster;
 	const float *centre;            /* [n_cluster][dim], unit rows: the codebook */
 	const float *mean;              /* [dim], xbar of the texts it was fitted on */
