@@ -74,6 +74,7 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	sed '2s/base_rate/colour/' d.csv > bad.csv; bad '2: column key'
 	head -c 3000 d.csv > bad.csv; bad ''
 	{ cat d.csv; echo setting,dim,,,,text,5; } > bad.csv; bad "$(($(wc -l < d.csv) + 1)): column kind: expected the settings first"
+	{ cat d.csv; echo cluster,07,1,,,moments,1 0 1 0 0 1 0 0 0 1; } > bad.csv; bad "$(($(wc -l < d.csv) + 1)): column key: expected the number of a cluster"
 	learn -s log.state a.csv
 	hare-state dump --all --text -s log.state > d.csv
 	n=$(grep -n ^source, d.csv | cut -d: -f1)

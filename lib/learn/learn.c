@@ -22,8 +22,7 @@ struct event {
 
 struct user {
 	uint64_t prefix;                /* first bytes of the key, so that most comparisons need no look at it */
-	size_t key;                     /* in keys */
-	uint32_t n_key;
+	size_t key, n_key;              /* in keys */
 	int32_t first, last;
 };
 
@@ -142,7 +141,7 @@ find_user(struct learn *l, struct span key)
 	}
 	l->user = xgrow(l->user, &l->user_cap, l->n_user + 1, sizeof *l->user);
 	struct user *u = &l->user[l->n_user];
-	*u = (struct user){ 0, l->keys.n, (uint32_t)key.n, NONE, NONE };
+	*u = (struct user){ 0, l->keys.n, key.n, NONE, NONE };
 	for (size_t b = 0; b < 8; b++)
 		u->prefix = u->prefix << 8 | (b < key.n ? (unsigned char)key.at[b] : 0);
 	buf_put(&l->keys, key.at, key.n);

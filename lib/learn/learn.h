@@ -65,7 +65,8 @@ int learn_add(struct learn *l, const struct learn_event *e);
 size_t learn_n_waiting(const struct learn *l);
 /* Learns what waits, in one transaction with the position: source NULL has none; was: where the reading began after
    the last commit, n_row = 0 for a source that is new. EX_TEMPFAIL if another program moved it meanwhile, was busy or
-   the disk is full: nothing is changed, and the same run may be repeated. The settings are written with the first. */
+   the disk is full: nothing is changed, and the same run may be repeated. After -1 only learn_free() is
+   left, for the events that wait have been worked upon. The settings are written with the first. */
 int learn_commit(struct learn *l, const char *source, const struct state_source *was, const struct state_source *now, struct fault *f);
 uint64_t learn_n_learnt(const struct learn *l);         /* events committed */
 uint64_t learn_n_repeated(const struct learn *l);       /* events passed over for their id */

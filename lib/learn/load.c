@@ -115,7 +115,7 @@ load_value(struct loading *l, size_t i, int is_user, struct fault *f)
 		belief_encode(l->belief, &l->bytes);
 	} else {
 		uint64_t c;
-		if (num_read_u64(key.at, key.n, &c) < 0)
+		if (num_read_u64(key.at, key.n, &c) < 0 || (key.n > 1 && key.at[0] == '0'))
 			return record_fault(l->in, i, l->column[KEY], f, "expected the number of a cluster, got \"%s\"",
 			    fault_quote(key.at, key.n));
 		if (belief_cluster_import(l->cluster, n, number, n_number, f) < 0)
