@@ -20,3 +20,17 @@ print("%-55s its own text first %4.1f %%, among ten %4.1f %%, mean reciprocal ra
     (sys.argv[2], 100 * (rank == 1).mean(), 100 * (rank <= 10).mean(), (1 / rank).mean()))
 EOF
 done
+/usr/bin/python3 -c 'import sklearn' 2> /dev/null || exit 0
+/usr/bin/python3 - "$work" <<'EOF'
+import csv, sys, numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+csv.field_size_limit(1 << 30)
+r = list(csv.DictReader(open(sys.argv[1] + "/pool.csv", newline="")))
+v = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=.5, max_features=50000)
+x = v.fit_transform([d["text"] for d in r])
+rows = np.random.default_rng(0).permutation(len(r))[:1000]
+s = (v.transform([r[i]["title"] for i in rows]) @ x.T).toarray()
+rank = (s > s[np.arange(len(rows)), rows][:, None]).sum(axis=1) + 1
+print("%-55s its own text first %4.1f %%, among ten %4.1f %%, mean reciprocal rank %.3f" %
+    ("whole rows of TF-IDF (scikit-learn)", 100 * (rank == 1).mean(), 100 * (rank <= 10).mean(), (1 / rank).mean()))
+EOF
