@@ -10,6 +10,7 @@
 #include "bandit/bandit.h"
 #include "base/opt.h"
 #include "learn/learn.h"
+#include "place.h"
 #include "record/record.h"
 
 /* Options of all verbs. */
@@ -27,11 +28,7 @@ struct bandit_job {
 
 	struct record_in *in;
 	int x_column;
-	/* where this input is in the state; hare-update(1) does the same */
-	char *source;                   /* NULL: it has no name */
-	int is_file;
-	struct learn_trace *trace;
-	struct state_source at, done;   /* committed; read */
+	struct place place;             /* of this input in the state */
 	uint64_t n_read, n_waiting;     /* rows; of them not committed */
 };
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { IDLE_MS = 1000, CACHE_BYTES = 1 << 20 };
 
@@ -334,62 +333,14 @@ bandit_job_desk(struct bandit_job *j)
 
 /* ---- where an input was read to ---- */
 
-static int
-changed(struct bandit_job *j, struct fault *f)
-{
-	return fault(f, EX_DATAERR, "%s: is no longer what it was when its first %llu rows were learnt into %s; "
-	    "give it another name (--source) if it is another input", j->source, (unsigned long long)j->at.n_row,
-	    bandit_state_name);
-}
-
-static void
-feed_row(struct bandit_job *j, size_t i)
-{
-	struct span raw = record_raw(j->in, i);
-
-	learn_trace_feed(j->trace, raw.at, raw.n);
-	learn_trace_feed(j->trace, "\n", 1);
-}
-
 int
 bandit_job_resume(struct bandit_job *j, const char *path, struct fault *f)
 {
-	struct stat st;
-
 	if (!j->state)
 		return 0;
 	if (path && strcmp(path, "-") == 0)
 		path = NULL;
-	j->at = j->done = (struct state_source){0};
-	j->is_file = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
-	if (source_option)
-		j->source = xstrdup(source_option);
-	else if (j->is_file && !(j->source = realpath(path, NULL)))
-		return fault_errno(f, path, NULL);
-	if (!j->source)
-		return 0;
-	int found = state_source(j->state, j->source, &j->at, f);
-	if (found < 0 || !(j->trace = learn_trace_new(j->is_file ? path : NULL, f)))
-		return -1;
-	j->done = j->at;
-	if (!found)
-		return 0;
-	if (j->is_file) {
-		if (learn_trace_to(j->trace, j->at.offset, f) < 0)
-			return f->status == EX_DATAERR ? changed(j, f) : -1;
-		if (learn_trace_fingerprint(j->trace) != j->at.fingerprint)
-			return changed(j, f);
-		return record_skip_to(j->in, j->at.offset, j->at.n_line, f);
-	}
-	for (uint64_t n = 0; n < j->at.n_row; n++) {
-		ptrdiff_t got = record_batch(j->in, 1, f);
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			return changed(j, f);
-		feed_row(j, 0);
-	}
-	return learn_trace_fingerprint(j->trace) == j->at.fingerprint ? 0 : changed(j, f);
+	return place_begin(&j->place, j->in, path, source_option, j->state, bandit_state_name, f);
 }
 
 int
@@ -403,20 +354,13 @@ bandit_job_input(struct bandit_job *j, char *path, struct fault *f)
 void
 bandit_job_end_input(struct bandit_job *j)
 {
-	free(j->source);
-	j->source = NULL;
-	learn_trace_free(j->trace);
-	j->trace = NULL;
+	place_end(&j->place);
 }
 
 void
 bandit_job_read(struct bandit_job *j, size_t i)
 {
-	if (j->trace && !j->is_file)
-		feed_row(j, i);
-	j->done.offset = record_end_offset(j->in, i);
-	j->done.n_line = record_end_line(j->in, i);
-	j->done.n_row++;
+	place_read(&j->place, j->in, i);
 	j->n_read++;
 	j->n_waiting++;
 }
@@ -426,16 +370,16 @@ static int
 write_all(struct bandit_job *j, struct fault *f)
 {
 	struct state_source now;
-	int found = j->source ? state_source(j->state, j->source, &now, f) : 0;
+	int found = j->place.source ? state_source(j->state, j->place.source, &now, f) : 0;
 
 	if (found < 0)
 		return -1;
-	if (j->source && (found ? now.n_row : 0) != j->at.n_row)
+	if (j->place.source && (found ? now.n_row : 0) != j->place.at.n_row)
 		return fault(f, EX_TEMPFAIL, "%s: another program read it into %s meanwhile: nothing is changed, run this once more",
-		    j->source, bandit_state_name);
+		    j->place.source, bandit_state_name);
 	if (bandit_save(j->bandit, j->state, f) < 0)
 		return -1;
-	return j->source ? state_set_source(j->state, j->source, &j->done, f) : 0;
+	return j->place.source ? state_set_source(j->state, j->place.source, &j->place.done, f) : 0;
 }
 
 int
@@ -443,12 +387,7 @@ bandit_job_commit(struct bandit_job *j, struct fault *f)
 {
 	if (!j->state)
 		return 0;
-	if (j->is_file && j->source && learn_trace_to(j->trace, j->done.offset, f) < 0)
-		return -1;
-	if (j->source)
-		j->done.fingerprint = learn_trace_fingerprint(j->trace);
-	j->done.time = (double)time(NULL);
-	if (state_begin(j->state, f) < 0)
+	if (place_mark(&j->place, f) < 0 || state_begin(j->state, f) < 0)
 		return -1;
 	if (write_all(j, f) < 0) {
 		state_rollback(j->state);
@@ -456,7 +395,7 @@ bandit_job_commit(struct bandit_job *j, struct fault *f)
 	}
 	if (state_commit(j->state, f) < 0)
 		return -1;
-	j->at = j->done;
+	j->place.at = j->place.done;
 	j->n_waiting = 0;
 	return 0;
 }
@@ -466,7 +405,7 @@ bandit_job_is_silent(struct bandit_job *j)
 {
 	struct pollfd in = { 0, POLLIN, 0 };
 
-	if (j->is_file || !record_would_block(j->in))
+	if (j->place.is_file || !record_would_block(j->in))
 		return 0;
 	return record_options.unbuffered || poll(&in, 1, IDLE_MS) == 0;
 }

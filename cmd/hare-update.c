@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -17,6 +15,7 @@
 #include "learn/learn.h"
 #include "mat/mat.h"
 #include "model/model.h"
+#include "place.h"
 #include "pool/pool.h"
 
 enum { BATCH_ROWS = 512, IDLE_MS = 1000, CACHE_MB = 12 };
@@ -61,10 +60,7 @@ struct updating {
 	int n_input;
 	struct record_in *in;
 	int user, reward, vector, item, time, event, x; /* columns, -1: not there or not asked for */
-	char *source;                   /* name of this input, NULL: it has none */
-	int is_file;                    /* the trace reads the file itself */
-	struct learn_trace *trace;
-	struct state_source at, done;   /* committed; read */
+	struct place place;             /* of this input in the state */
 
 	float *f, *query, *row;         /* [dim] */
 	uint64_t n_read, n_before;
@@ -181,75 +177,16 @@ find_columns(struct updating *u, struct fault *f)
 	return 0;
 }
 
-/* -- where the reading of this input begins -- */
-
-static int
-changed(struct updating *u, struct fault *f)
-{
-	return fault(f, EX_DATAERR, "%s: is no longer what it was when its first %llu rows were learnt into %s; "
-	    "give it another name (--source) if it is another input", u->source, (unsigned long long)u->at.n_row, state_name);
-}
-
-static void
-feed_row(struct updating *u, size_t i)
-{
-	struct span raw = record_raw(u->in, i);
-
-	learn_trace_feed(u->trace, raw.at, raw.n);
-	learn_trace_feed(u->trace, "\n", 1);
-}
-
-static int
-resume(struct updating *u, const char *path, struct fault *f)
-{
-	struct stat st;
-
-	u->at = u->done = (struct state_source){0};
-	u->is_file = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
-	if (source_option)
-		u->source = xstrdup(source_option);
-	else if (u->is_file && !(u->source = realpath(path, NULL)))
-		return fault_errno(f, path, NULL);
-	if (!u->source)
-		return 0;
-	int found = state_source(u->state, u->source, &u->at, f);
-	if (found < 0 || !(u->trace = learn_trace_new(u->is_file ? path : NULL, f)))
-		return -1;
-	u->done = u->at;
-	if (!found)
-		return 0;
-	if (u->is_file) {
-		if (learn_trace_to(u->trace, u->at.offset, f) < 0)
-			return f->status == EX_DATAERR ? changed(u, f) : -1;
-		if (learn_trace_fingerprint(u->trace) != u->at.fingerprint)
-			return changed(u, f);
-		return record_skip_to(u->in, u->at.offset, u->at.n_line, f);
-	}
-	/* a pipe gives everything again: passed over row by row */
-	for (uint64_t n = 0; n < u->at.n_row; n++) {
-		ptrdiff_t got = record_batch(u->in, 1, f);
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			return changed(u, f);
-		feed_row(u, 0);
-	}
-	return learn_trace_fingerprint(u->trace) == u->at.fingerprint ? 0 : changed(u, f);
-}
-
 static int
 commit(struct updating *u, struct fault *f)
 {
-	if (learn_n_waiting(u->learn) == 0 && u->done.n_row == u->at.n_row)
+	struct place *p = &u->place;
+
+	if (learn_n_waiting(u->learn) == 0 && p->done.n_row == p->at.n_row)
 		return 0;
-	if (u->is_file && u->source && learn_trace_to(u->trace, u->done.offset, f) < 0)
+	if (place_mark(p, f) < 0 || learn_commit(u->learn, p->source, &p->at, &p->done, f) < 0)
 		return -1;
-	if (u->source)
-		u->done.fingerprint = learn_trace_fingerprint(u->trace);
-	u->done.time = (double)time(NULL);
-	if (learn_commit(u->learn, u->source, &u->at, &u->done, f) < 0)
-		return -1;
-	u->at = u->done;
+	p->at = p->done;
 	return 0;
 }
 
@@ -343,11 +280,7 @@ learn_rows(struct updating *u, const char *path, struct fault *f)
 				break;
 			}
 			u->n_read++;
-			if (u->trace && !u->is_file)
-				feed_row(u, i);
-			u->done.offset = record_end_offset(u->in, i);
-			u->done.n_line = record_end_line(u->in, i);
-			u->done.n_row++;
+			place_read(&u->place, u->in, i);
 			if (full && commit(u, f) < 0)
 				return -1;
 		}
@@ -364,15 +297,6 @@ learn_rows(struct updating *u, const char *path, struct fault *f)
 	return (int)n;
 }
 
-static void
-close_input(struct updating *u)
-{
-	free(u->source);
-	u->source = NULL;
-	learn_trace_free(u->trace);
-	u->trace = NULL;
-}
-
 static int
 learn_file(struct updating *u, char *path, struct fault *f)
 {
@@ -382,9 +306,10 @@ learn_file(struct updating *u, char *path, struct fault *f)
 		return -1;
 	if (!u->learn && open_learner(u, f) < 0)
 		return -1;
-	int e = find_columns(u, f) < 0 || resume(u, is_stdin ? NULL : path, f) < 0 ||
+	int e = find_columns(u, f) < 0 ||
+	    place_begin(&u->place, u->in, is_stdin ? NULL : path, source_option, u->state, state_name, f) < 0 ||
 	    learn_rows(u, is_stdin ? NULL : path, f) < 0 ? -1 : 0;
-	close_input(u);
+	place_end(&u->place);
 	return e;
 }
 
@@ -442,7 +367,7 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		f = closing;
 		failed = 1;
 	}
-	close_input(&u);
+	place_end(&u.place);
 	pool_close(u.pool);
 	model_close(u.model);
 	free(u.f);
