@@ -150,7 +150,7 @@ open_pool(struct attending *a, struct fault *f)
 	a->set = (struct attend_settings){
 		.gain = isnan(gain) ? a->model->gain : gain,
 		.kappa = isnan(kappa) ? a->model->widening : kappa,
-		.beta = isnan(beta) ? attend_beta(n, dim, score_sd) : beta,
+		.beta = !isnan(beta) ? beta : a->model->beta > 0 ? a->model->beta : attend_beta(n, dim, score_sd),
 		.n_top = n_top,
 		.n_thread = record_options.n_thread,
 	};

@@ -14,6 +14,7 @@ model_defaults(struct model *m)
 	m->gain = 2;
 	m->widening = .2;
 	m->bonus = .2;
+	m->beta = 0;
 	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = 0 };
 }
 
@@ -24,7 +25,7 @@ struct constant {
 	double *value;
 	enum range range;
 };
-enum { N_CONSTANT = 7 };
+enum { N_CONSTANT = 8 };
 
 static void
 constants(struct model *m, struct constant out[N_CONSTANT])
@@ -33,6 +34,7 @@ constants(struct model *m, struct constant out[N_CONSTANT])
 		{ "gain", &m->gain, AT_LEAST_0 },
 		{ "widening", &m->widening, AT_LEAST_0 },
 		{ "bonus", &m->bonus, AT_LEAST_0 },
+		{ "beta", &m->beta, AT_LEAST_0 },
 		{ "lambda", &m->prior.lambda, ABOVE_0 },
 		{ "noise_var", &m->prior.noise_var, ABOVE_0 },
 		{ "base_rate", &m->prior.base_rate, ANY },
@@ -49,6 +51,9 @@ read_constants(struct model *m, struct fault *f)
 	constants(m, c);
 	for (size_t i = 0; i < N_CONSTANT; i++) {
 		double v;
+		/* came later than the others: files from before have none */
+		if (c[i].value == &m->beta && !tensor_meta(m->file, c[i].name))
+			continue;
 		if (tensor_meta_number(m->file, c[i].name, &v, f) < 0)
 			return -1;
 		if (!isfinite(v) || (c[i].range == AT_LEAST_0 && v < 0) || (c[i].range == ABOVE_0 && v <= 0))

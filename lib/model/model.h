@@ -24,6 +24,7 @@ struct model {
 	double gain;                    /* g: weight of the user's mean beside the query */
 	double widening;                /* kappa */
 	double bonus;                   /* alpha / beta */
+	double beta;                    /* scale of the logits; 0: by the pool, attend_beta() */
 	struct belief_prior prior;      /* of users */
 	const char *source;             /* "tfidf", "vectors" or "endpoint" */
 	struct tensor_file *file;
