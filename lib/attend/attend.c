@@ -59,10 +59,10 @@ attend_beta(size_t n_row, size_t dim, double score_sd)
 }
 
 void
-attend_aim(const float *x, const double *user_mean, double gain, size_t dim, float *q)
+attend_aim(const float *x, double query_weight, const double *user_mean, double gain, size_t dim, float *q)
 {
 	for (size_t d = 0; d < dim; d++)
-		q[d] = user_mean ? (float)(x[d] + gain * user_mean[d]) : x[d];
+		q[d] = user_mean ? (float)(query_weight * x[d] + gain * user_mean[d]) : x[d];
 }
 
 size_t
@@ -277,7 +277,7 @@ score_again(struct attend *a, size_t i, struct attend_item *top, struct worker *
 		const float *x = read_rows(a, top[j].row, 1, w, i);
 		if (!x)
 			return -1;
-		top[j].content = set->beta * mat_dot64(query->x, x, a->pool.dim);
+		top[j].content = set->beta * (query->user_mean ? query->query_weight : 1) * mat_dot64(query->x, x, a->pool.dim);
 		top[j].personal = query->user_mean ?
 		    set->beta * set->gain * dot_user(query->user_mean, x, a->pool.dim) : 0;
 		top[j].bonus = row_bonus(a, query, top[j].row);
@@ -307,10 +307,13 @@ attended_variance(struct attend *a, size_t i, const struct attend_item *top, str
 			w->f[j * dim + d] = (float)(x[d] - a->pool.mean[d]);
 	}
 	if (query->user_mean)
-		query->variances(query->user, w->f, n, variance, w->scratch);
+		query->variances(query->user, query->x, w->f, n, variance, w->scratch);
 	else
-		for (size_t j = 0; j < n; j++)
-			variance[j] = mat_dot64(w->f + j * dim, w->f + j * dim, dim) / a->set.lambda;
+		for (size_t j = 0; j < n; j++) {
+			const float *f = w->f + j * dim;
+			double said = mat_dot64(query->x, f, dim);
+			variance[j] = mat_dot64(f, f, dim) / a->set.lambda + a->set.query_var * said * said;
+		}
 	for (size_t j = 0; j < n; j++) {
 		double e = exp(top[j].logit - top[0].logit);
 		total += e;
@@ -414,7 +417,7 @@ attend_run(struct attend *a, size_t n_query, const struct attend_query *query, s
 	for (size_t w = 0; w < a->set.n_thread; w++)
 		a->worker[w].fault_at = SIZE_MAX;
 	for (size_t i = 0; i < n_query; i++) {
-		attend_aim(query[i].x, query[i].user_mean, a->set.gain, dim, a->q + i * dim);
+		attend_aim(query[i].x, query[i].query_weight, query[i].user_mean, a->set.gain, dim, a->q + i * dim);
 		if (query[i].bonus && !a->cluster && learn_clusters(a, f) < 0)
 			return -1;
 	}
