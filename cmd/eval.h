@@ -1,0 +1,34 @@
+/*
+ * eval.h - what the verbs of hare-eval share
+ */
+#ifndef HARE_CMD_EVAL_H
+#define HARE_CMD_EVAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/opt.h"
+#include "eval/run.h"
+#include "eval/table.h"
+#include "eval/tune.h"
+
+enum { EVAL_SYSTEMS_MAX = 64 };
+
+/* Systems by the names of a list split by commas; "all" is all. Returns how many, or -1 with *f set. */
+int eval_pick(const char *names, const struct eval_system **system, struct fault *f);
+
+/* What a system is reported by besides its hits. */
+int eval_report_constants(struct eval_table *out, const struct eval_system *system, const struct eval_constants *c, struct fault *f);
+int eval_report_time(struct eval_table *out, const char *name, double cpu_s, size_t n_step, struct fault *f);
+/* Entropy and divergence of r, and for what attends and is no ablation the controls: runs with rewards of 0, and with
+   rewards drawn at the rate of r. */
+int eval_report_probes(struct eval_table *out, const struct eval_system *system, const struct eval_constants *c,
+    const struct eval_space *space, const struct eval_task *task, const struct eval_run_options *o, const struct eval_run *r,
+    struct fault *f);
+/* Probes: up to EVAL_PROBES different queries of the space, drawn by the seed. */
+void eval_choose_probes(struct eval_run_options *o, size_t n_query);
+
+extern const struct opt_program eval_replay;
+
+#endif
