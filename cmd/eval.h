@@ -29,6 +29,6 @@ int eval_report_probes(struct eval_table *out, const struct eval_system *system,
 /* Probes: up to EVAL_PROBES different queries of the space, drawn by the seed. */
 void eval_choose_probes(struct eval_run_options *o, size_t n_query);
 
-extern const struct opt_program eval_replay;
+extern const struct opt_program eval_replay, eval_simulate;
 
 #endif

@@ -80,7 +80,7 @@ open_all(struct replay *r, struct fault *f)
 	}
 	if (eval_space_open(&r->space, r->model, r->pool, r->items.row, r->items.n, f) < 0)
 		return -1;
-	eval_space_ask(&r->space, r->queries.x, r->queries.text.n, record_options.n_thread);
+	eval_space_ask(&r->space, r->queries.x, r->queries.text.n, record_options.n_thread, EVAL_COSINE_BYTES);
 	r->queries.x = NULL;
 	r->run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = n_probe_user };
@@ -163,6 +163,7 @@ report(struct replay *r, const struct eval_system *system, const struct eval_con
 	    eval_report_hits(&r->table, system->name, run, task, eval_replay_blocks, NULL, NULL, f) < 0 ||
 	    (first && eval_report_hits(&r->table, system->name, run, task, eval_replay_blocks, r->system[0]->name, first, f) < 0) ||
 	    eval_report_probes(&r->table, system, c, &r->space, task, &r->run, run, f) < 0 ||
+	    eval_report_curve(&r->table, system->name, run, task, 1, f) < 0 ||
 	    eval_report_calibration(&r->table, system->name, run, task, f) < 0 ||
 	    eval_report_time(&r->table, system->name, run->cpu_s, task->n_step, f) < 0)
 		return -1;

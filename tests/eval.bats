@@ -133,3 +133,71 @@ history.hit training" ]
 	run -64 --separate-stderr "${replay[@]}" --set rocchio.speed=1
 	[ "$stderr" = 'hare-eval: --set: rocchio has no constant "speed"' ]
 }
+
+# the worlds
+
+@test "the prototype's world: knowing all is best, then one item; the nearest is good while queries say what is needed" {
+	hare-eval simulate --system hare,cosine,random --users 10 --seeds 2 --no-probes > i.csv
+	hare-eval simulate --system hare,cosine,random --users 10 --seeds 2 --no-probes --queries ambiguous > a.csv
+	for f in i a; do
+		run -0 awk -F, '($1 == "world" || $1 == "reward") && $5 == "all" { v[$2] = $6 }
+			END { print (v["oracle"] > v["single"]), (v["single"] > v["hare"]), (v["cosine"] > v["random"] + .15), (v["hare"] > v["random"] + .15) }' $f.csv
+		[ "$output" = "1 1 $([ $f = i ] && echo 1 || echo 0) 1" ]
+	done
+}
+
+@test "regret is what the oracle earns more, and curves are the rewards of ten rounds" {
+	hare-eval simulate --system linucb-user --users 6 --seeds 2 --no-probes --tune-users 0 > t.csv
+	run -0 awk -F, '$1 == "world" && $2 == "oracle" { o = $6 } $1 == "reward" && $5 == "all" { r = $6 } $1 == "curve" { c += $6; n++ }
+		$1 == "regret" && $5 == 200 { g = $6 } END { d = 200 * (o - r) - g; e = c / n - r; print n, (d * d < 1e-6), (e * e < 1e-10) }' t.csv
+	[ "$output" = "20 1 1" ]
+}
+
+clicks_pool() {
+	/usr/bin/python3 - "$BATS_TEST_DIRNAME/data/skills.csv" <<-'END' > tagged.csv
+	import csv, sys
+	out = csv.writer(sys.stdout, lineterminator='\n'); out.writerow(['id', 'title', 'tags'])
+	for r in csv.DictReader(open(sys.argv[1], newline='')): out.writerow([r['id'], r['title'] + ' ' + r['description'], 'about::' + r['category'] + ' made::x'])
+	END
+	hare-embed -q -m "$d/m" -c title tagged.csv | hare-pool build -m "$d/m" -o tp
+	clicks=(hare-eval simulate --world clicks -m "$d/m" -p tp --interests about:: --share-max .5 --users 8 --seeds 1 --rounds 60)
+}
+
+@test "clicks: what has the interest asked for is rewarded; the log says what was shown" {
+	clicks_pool
+	"${clicks[@]}" --system random,cosine --no-probes --reward 1 --base 0 --queries informative --log log.csv > t.csv
+	[ "$(head -n 1 log.csv)" = event,user,x,item,reward ]
+	[ "$(wc -l < log.csv)" -eq 481 ]
+	/usr/bin/python3 - <<-'END'
+	import csv
+	tag = {r['id']: r['tags'] for r in csv.DictReader(open('tagged.csv'))}
+	met, rows = {}, list(csv.DictReader(open('log.csv')))
+	for r in rows:
+	    if r['reward'] == '1': met.setdefault(r['user'], set()).add(tag[r['item']])
+	assert met and all(len(v) <= 2 for v in met.values()), met
+	told = [r for r in csv.DictReader(open('t.csv')) if r['table'] == 'reward' and r['block'] == 'all']
+	mean = {r['system']: float(r['value']) for r in told}
+	assert abs(mean['random'] - sum(r['reward'] == '1' for r in rows) / len(rows)) < 2e-6
+	assert mean['cosine'] > 3 * mean['random'], mean
+	END
+}
+
+@test "clicks: other people, halves of the interests, drift and sparse rewards" {
+	clicks_pool
+	sum() { awk -F, '$1 == "reward" && $2 == "hare" && $5 == "'$1'" { print $6 }'; }
+	base=("${clicks[@]}" --system hare --no-probes)
+	"${base[@]}" > a; "${base[@]}" --first-user 8 > b; "${base[@]}" --drift > c; "${base[@]}" --reward .3 > e
+	"${base[@]}" --split 1 > f; "${base[@]}" --split 2 > g
+	! cmp -s a b; ! cmp -s f g
+	/usr/bin/python3 -c 'import sys; a, c, e = map(float, sys.argv[1:]); assert e < a / 2 and c < a + .1, (a, c, e)' $(sum all < a) $(sum all < c) $(sum all < e)
+	run -65 --separate-stderr hare-eval simulate --world clicks -m "$d/m" -p "$d/p" --interests about::
+	[ "$stderr" = 'hare-eval: the pool keeps no column "tags": hare-pool build it from records that have one' ]
+	run -65 --separate-stderr "${clicks[@]}" --interests nothing::
+	[[ "$stderr" == 'hare-eval: 0 tags are interests (--interests nothing::): expected at least 2 for a user' ]]
+}
+
+@test "simulate gives the same with any number of threads" {
+	hare-eval simulate --users 3 --seeds 2 --rounds 30 --tune-users 2 --threads 1 | untimed > one
+	hare-eval simulate --users 3 --seeds 2 --rounds 30 --tune-users 2 --threads 4 | untimed > four
+	cmp one four
+}

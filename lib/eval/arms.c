@@ -234,13 +234,13 @@ arms_foretell(void *user, const struct eval_ask *ask, const uint32_t *row, size_
 
 static const struct eval_knob item_knob[] = {
 	[LAMBDA] = { "lambda", "precision of the prior", 1, { .1, 1, 10 }, 3 },
-	[ALPHA] = { "alpha", "weight of the spread", .05, { 0, .01, .03, .1, .3, 1 }, 6 },
-	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .3, { 0, .03, .1, .3, 1 }, 5 },
+	[ALPHA] = { "alpha", "weight of the spread", .03, { 0, .01, .03, .1, .3, 1 }, 6 },
+	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .03, { 0, .03, .1, .3, 1 }, 5 },
 };
 static const struct eval_knob cluster_knob[] = {
 	[LAMBDA] = { "lambda", "precision of the prior", 1, { .1, 1, 10 }, 3 },
 	[ALPHA] = { "alpha", "weight of the spread", .1, { 0, .01, .03, .1, .3, 1 }, 6 },
-	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .3, { 0, .03, .1, .3, 1 }, 5 },
+	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .03, { 0, .03, .1, .3, 1 }, 5 },
 };
 
 #define ARMS .create = arms_create, .free = arms_free, .rank = arms_rank, .learn = arms_learn, .foretell = arms_foretell

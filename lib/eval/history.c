@@ -25,8 +25,8 @@ struct history {
 };
 
 static const struct eval_knob knob[] = {
-	[GAIN] = { "gain", "weight of the history beside the query", 2, { .25, .5, 1, 2, 4, 8 }, 6 },
-	[SHARP] = { "sharp", "scale of the attention over the history", 4, { 0, 2, 4, 8, 16, 32 }, 6 },
+	[GAIN] = { "gain", "weight of the history beside the query", 1, { .25, .5, 1, 2, 4, 8 }, 6 },
+	[SHARP] = { "sharp", "scale of the attention over the history", 32, { 0, 2, 4, 8, 16, 32, 64 }, 7 },
 };
 
 static void *

@@ -239,19 +239,19 @@ linear_foretell(void *user, const struct eval_ask *ask, const uint32_t *row, siz
 }
 
 static const struct eval_knob linucb_knob[] = {
-	[LAMBDA] = { "lambda", "precision of the prior", 1, { .1, .3, 1, 3, 10 }, 5 },
-	[ALPHA] = { "alpha", "weight of the spread", .2, { 0, .03, .1, .2, .4, 1 }, 6 },
+	[LAMBDA] = { "lambda", "precision of the prior", 3, { .3, 1, 3, 10, 30 }, 5 },
+	[ALPHA] = { "alpha", "weight of the spread", .1, { 0, .03, .1, .2, .4, 1 }, 6 },
 	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .1, { 0, .03, .1, .3, 1 }, 5 },
 };
 static const struct eval_knob hybrid_knob[] = {
-	[LAMBDA] = { "lambda", "precision of the prior", 1, { .1, .3, 1, 3, 10 }, 5 },
+	[LAMBDA] = { "lambda", "precision of the prior", 3, { .3, 1, 3, 10, 30 }, 5 },
 	[ALPHA] = { "alpha", "weight of the spread", .2, { 0, .03, .1, .2, .4, 1 }, 6 },
 	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .1, { 0, .03, .1, .3, 1 }, 5 },
 	[OWN] = { "own", "precision of the prior of a row's own intercept", 3, { 1, 3, 10, 30 }, 4 },
 };
 static const struct eval_knob thompson_knob[] = {
-	[LAMBDA] = { "lambda", "precision of the prior", 1, { .1, .3, 1, 3, 10 }, 5 },
-	[ALPHA] = { "v", "of the spread in a draw", .1, { .01, .03, .1, .2, .4, 1 }, 6 },
+	[LAMBDA] = { "lambda", "precision of the prior", 10, { .3, 1, 3, 10, 30 }, 5 },
+	[ALPHA] = { "v", "of the spread in a draw", .03, { .01, .03, .1, .2, .4, 1 }, 6 },
 	[COSINE] = { "cosine", "what a cosine is worth before anything is learnt", .1, { 0, .03, .1, .3, 1 }, 5 },
 };
 

@@ -154,7 +154,7 @@ diverge(const struct eval_run *r, size_t check, int by_z, double *value)
 		size_t n_pair = 0, a = u * EVAL_CHECKS + check;
 		for (size_t v = 0; v < n; v++) {
 			size_t b = v * EVAL_CHECKS + check;
-			if (v == u || !r->reached[a] || !r->reached[b])
+			if (v == u || r->world[u] != r->world[v] || !r->reached[a] || !r->reached[b])
 				continue;
 			for (size_t p = 0; p < r->n_probe; p++, n_pair++) {
 				size_t i = a * r->n_probe + p, j = b * r->n_probe + p;

@@ -43,6 +43,14 @@ void eval_count_distribution(const double *mean, const double *sd, size_t n, dou
 /* Rows of the tables. against, and other, may be NULL: no pairs. */
 int eval_report_hits(struct eval_table *out, const char *name, const struct eval_run *r, const struct eval_task *t,
     const struct eval_block *blocks, const char *against, const struct eval_run *other, struct fault *f);
+/* Windows of EVAL_WINDOW steps: hits, or mean reward of what was shown, for curves; block is the last step of each. */
+enum { EVAL_WINDOW = 10 };
+int eval_report_curve(struct eval_table *out, const char *name, const struct eval_run *r, const struct eval_task *t, int of_hits,
+    struct fault *f);
+/* Mean reward of what was shown by block, and less that of another run; regret: best [n_step] less reward, summed up to
+   the end of each window. best and other may be NULL. */
+int eval_report_rewards(struct eval_table *out, const char *name, const struct eval_run *r, const struct eval_task *t,
+    const struct eval_block *blocks, const double *best, const char *against, const struct eval_run *other, struct fault *f);
 /* table: "entropy", "entropy-zero" or "entropy-chance" */
 int eval_report_entropy(struct eval_table *out, const char *table, const char *name, const struct eval_run *r, struct fault *f);
 int eval_report_divergence(struct eval_table *out, const char *name, const struct eval_run *r, struct fault *f);

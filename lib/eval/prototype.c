@@ -33,7 +33,7 @@ struct prototype {
 	double *bonus;                  /* [n_cluster] */
 };
 
-static const struct eval_knob knob[] = { [ALPHA] = { "alpha", "weight of the bonus", .1, { .01, .1, 1 }, 3 } };
+static const struct eval_knob knob[] = { [ALPHA] = { "alpha", "weight of the bonus", .01, { .01, .1, 1 }, 3 } };
 
 static float *
 draw(struct rng *r, size_t dim)

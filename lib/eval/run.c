@@ -158,6 +158,7 @@ eval_run(struct eval_run *r, const struct eval_system *system, const double *val
 	r->reached = xcalloc(n_user * EVAL_CHECKS, 1);
 	r->top = xmalloc(n_asked * EVAL_PROBE_TOP, sizeof *r->top);
 	r->z = r->attends ? xmalloc(n_asked * space->dim, sizeof *r->z) : NULL;
+	r->world = xcalloc(n_user, sizeof *r->world);
 	g.cpu_s = xcalloc(task->n_user, sizeof *g.cpu_s);
 	g.fault = xcalloc(task->n_user, sizeof *g.fault);
 	g.failed = xcalloc(task->n_user, 1);
@@ -190,5 +191,52 @@ eval_run_free(struct eval_run *r)
 	free(r->reached);
 	free(r->top);
 	free(r->z);
+	free(r->world);
 	*r = (struct eval_run){0};
+}
+
+/* to [n_to] grows by from [n] */
+static void *
+append(void *to, size_t n_to, const void *from, size_t n, size_t size_bytes)
+{
+	if (!from)
+		return to;
+	to = xrealloc(to, n_to + n, size_bytes);
+	memcpy((char *)to + n_to * size_bytes, from, n * size_bytes);
+	return to;
+}
+
+void
+eval_run_join(struct eval_run *all, struct eval_task *task, const struct eval_run *more, const struct eval_task *task_of_more)
+{
+	size_t n_shown = task->n_step * more->n_show, n = task_of_more->n_step * more->n_show;
+	size_t n_asked = all->n_probe_user * EVAL_CHECKS, m = more->n_probe_user * EVAL_CHECKS, n_probe = more->n_probe;
+	size_t *first = xmalloc(task->n_user + task_of_more->n_user + 1, sizeof *first);
+	uint32_t world = all->n_probe_user ? all->world[all->n_probe_user - 1] + 1 : 0;
+
+	all->n_show = more->n_show;
+	all->n_probe = n_probe;
+	all->dim = more->dim;
+	all->attends = more->attends;
+	all->shown = append(all->shown, n_shown, more->shown, n, sizeof *all->shown);
+	all->reward = append(all->reward, n_shown, more->reward, n, sizeof *all->reward);
+	all->mean = append(all->mean, n_shown, more->mean, n, sizeof *all->mean);
+	all->sd = append(all->sd, n_shown, more->sd, n, sizeof *all->sd);
+	all->entropy = append(all->entropy, n_asked, more->entropy, m, sizeof *all->entropy);
+	all->reached = append(all->reached, n_asked, more->reached, m, sizeof *all->reached);
+	all->top = append(all->top, n_asked * n_probe * EVAL_PROBE_TOP, more->top, m * n_probe * EVAL_PROBE_TOP, sizeof *all->top);
+	all->z = append(all->z, n_asked * n_probe * more->dim, more->z, m * n_probe * more->dim, sizeof *all->z);
+	all->world = append(all->world, all->n_probe_user, more->world, more->n_probe_user, sizeof *all->world);
+	for (size_t i = 0; i < more->n_probe_user; i++)
+		all->world[all->n_probe_user + i] = world;
+	all->n_probe_user += more->n_probe_user;
+	all->cpu_s += more->cpu_s;
+	for (size_t u = 0; u < task->n_user; u++)
+		first[u] = task->first[u];
+	for (size_t u = 0; u <= task_of_more->n_user; u++)
+		first[task->n_user + u] = task->n_step + task_of_more->first[u];
+	free((void *)task->first);
+	task->first = first;
+	task->n_user += task_of_more->n_user;
+	task->n_step += task_of_more->n_step;
 }

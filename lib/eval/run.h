@@ -52,6 +52,7 @@ struct eval_run {
 	float *z;                       /* [n_probe_user][EVAL_CHECKS][n_probe][dim], if it attends */
 	uint32_t *top;                  /* [n_probe_user][EVAL_CHECKS][n_probe][EVAL_PROBE_TOP] */
 	unsigned char *reached;         /* [n_probe_user][EVAL_CHECKS] */
+	uint32_t *world;                /* [n_probe_user], what it ran in: only users of one are compared */
 	double cpu_s;                   /* in rank and learn */
 };
 
@@ -59,5 +60,9 @@ struct eval_run {
 int eval_run(struct eval_run *r, const struct eval_system *system, const double *value, const struct eval_space *space,
     const struct eval_task *task, const struct eval_run_options *o, struct fault *f);
 void eval_run_free(struct eval_run *r);
+/* all, a run over task steps so far, goes on with more: users, steps and probes of one behind those of the other, more's
+   being of another world. {0} is a run to begin with. task's first is grown, to be freed; its queries and rewards are not
+   joined. */
+void eval_run_join(struct eval_run *all, struct eval_task *task, const struct eval_run *more, const struct eval_task *task_of_more);
 
 #endif

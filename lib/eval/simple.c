@@ -142,7 +142,7 @@ const struct eval_system eval_memory = { .name = "memory", .title = "what was re
 enum { ROCCHIO_GOOD, ROCCHIO_BAD };
 static const struct eval_knob rocchio_knob[] = {
 	[ROCCHIO_GOOD] = { "towards", "weight of the mean of relevant rows", 2, { .25, .5, 1, 2, 4, 8 }, 6 },
-	[ROCCHIO_BAD] = { "away", "weight of the mean of other rows shown", .5, { 0, .25, .5, 1, 2, 4 }, 6 },
+	[ROCCHIO_BAD] = { "away", "weight of the mean of other rows shown", 1, { 0, .25, .5, 1, 2, 4 }, 6 },
 };
 
 static int

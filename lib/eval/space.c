@@ -119,14 +119,14 @@ fill_cosine(void *arg, size_t i, size_t worker)
 }
 
 void
-eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thread)
+eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thread, size_t cosine_bytes)
 {
 	free(s->query);
 	free(s->cosine);
 	s->cosine = NULL;
 	s->query = query;
 	s->n_query = n_query;
-	if (n_query <= SPACE_COSINE_BYTES / sizeof *s->cosine / s->n) {
+	if (n_query <= cosine_bytes / sizeof *s->cosine / s->n) {
 		s->cosine = xmalloc(n_query * s->n, sizeof *s->cosine);
 		thread_for(n_thread, n_query, fill_cosine, s);
 	}

@@ -3,8 +3,8 @@
  *
  *   scale     beta = sqrt(2 ln n) / sd_s of the candidates, as attend_beta()
  *   shapes    x [n][dim] and query [n_query][dim] are float32, one row behind the other
- *   cost      inner products of all queries with all candidates are kept where they fit into SPACE_COSINE_BYTES, else
- *             each is computed when it is asked for; the same bits either way
+ *   cost      inner products of all queries with all candidates are kept where they fit into the memory allowed, else each
+ *             is computed when it is asked for; the same bits either way
  */
 #ifndef HARE_EVAL_SPACE_H
 #define HARE_EVAL_SPACE_H
@@ -17,7 +17,7 @@
 #include "model/model.h"
 #include "pool/pool.h"
 
-#define SPACE_COSINE_BYTES ((size_t)512 << 20)
+#define EVAL_COSINE_BYTES ((size_t)1 << 30)      /* for all spaces of a run together */
 
 struct eval_space {
 	size_t n, dim, n_cluster, n_query;
@@ -40,7 +40,7 @@ int eval_space_open(struct eval_space *s, const struct model *m, struct pool *p,
 void eval_space_of(struct eval_space *s, float *x, size_t n, size_t dim);
 void eval_space_close(struct eval_space *s);
 /* Takes query [n_query][dim] over, in place of those before. */
-void eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thread);
+void eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thread, size_t cosine_bytes);
 /* Inner products [n] of a query with all candidates: borrowed, or put into scratch [n]. */
 const float *eval_space_cosine(const struct eval_space *s, size_t query, float *scratch);
 
