@@ -28,7 +28,7 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libhare.a $(LDLIBS)
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
-$(BUILD)/hare-eval: $(BUILD)/cmd/eval_report.o $(BUILD)/cmd/eval_replay.o $(BUILD)/cmd/eval_simulate.o
+$(BUILD)/hare-eval: $(BUILD)/cmd/eval_report.o $(BUILD)/cmd/eval_plot.o $(BUILD)/cmd/eval_replay.o $(BUILD)/cmd/eval_simulate.o
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -85,4 +85,4 @@ clean:
 
 .PHONY: all unit check asan bench completions install uninstall clean
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/eval_report.d $(BUILD)/cmd/eval_replay.d $(BUILD)/cmd/eval_simulate.d $(wildcard $(BUILD)/tests/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/eval_report.d $(BUILD)/cmd/eval_plot.d $(BUILD)/cmd/eval_replay.d $(BUILD)/cmd/eval_simulate.d $(wildcard $(BUILD)/tests/bench/*.d)

@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "base/opt.h"
+#include "eval/plot.h"
 #include "eval/run.h"
 #include "eval/table.h"
 #include "eval/tune.h"
@@ -28,6 +29,11 @@ int eval_report_probes(struct eval_table *out, const struct eval_system *system,
     struct fault *f);
 /* Probes: up to EVAL_PROBES different queries of the space, drawn by the seed. */
 void eval_choose_probes(struct eval_run_options *o, size_t n_query);
+
+/* Figures of what t kept into folder, which is made if it is not there. heat: a run that has it, or NULL; query: what was
+   asked. */
+int eval_plot(const char *folder, const struct eval_table *t, const struct eval_run *heat, const struct eval_space *space,
+    struct eval_labels labels, const char *query, struct fault *f);
 
 extern const struct opt_program eval_replay, eval_simulate;
 

@@ -17,7 +17,7 @@
 #include "pool/pool.h"
 #include "record/record.h"
 
-static const char *system_names = "all", *events_name, *relevance_name, *model_name, *items_name, *rankings_name;
+static const char *system_names = "all", *events_name, *relevance_name, *model_name, *items_name, *rankings_name, *plots_name;
 static const char *train_events_name, *train_relevance_name;
 static struct opt_list pool_name, given;
 static size_t n_show = 5, n_tune_user = 40, n_probe_user = 100;
@@ -38,6 +38,7 @@ static const struct opt opts[] = {
 	{ 0, "train-relevance", OPT_FILE, &train_relevance_name, "FILE", "what is relevant to those", NULL, NULL },
 	{ 0, "tune-users", OPT_SIZE, &n_tune_user, "N", "training users that constants are chosen on, drawn by the seed", NULL, NULL },
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
+	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
 	{ 0, "no-probes", OPT_FLAG, &no_probes, NULL, "leave out entropy and divergence, which take most of the time", NULL, NULL },
 	{ 0, "probe-users", OPT_SIZE, &n_probe_user, "N", "users asked for entropy and divergence: the first so many", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
@@ -84,6 +85,7 @@ open_all(struct replay *r, struct fault *f)
 	r->queries.x = NULL;
 	r->run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = n_probe_user };
+	r->run.want_heat = plots_name != NULL;
 	if (!no_probes)
 		eval_choose_probes(&r->run, n_asked);
 	return eval_table_open(&r->table, f);
@@ -170,10 +172,30 @@ report(struct replay *r, const struct eval_system *system, const struct eval_con
 	return record_flush(r->table.out, f);
 }
 
+static struct span
+item_label(const void *arg, uint32_t row)
+{
+	const struct replay *r = arg;
+
+	return pool_id(r->pool, r->items.row[row]);
+}
+
+static int
+plot(struct replay *r, const struct eval_run *heat, struct fault *f)
+{
+	struct span query = r->run.n_probe ? eval_names_at(&r->queries.text, r->run.probe[0]) : (struct span){0};
+	struct buf text = {0};
+
+	buf_put(&text, query.at, query.n);
+	int status = eval_plot(plots_name, &r->table, heat, &r->space, (struct eval_labels){ item_label, r }, buf_string(&text), f);
+	buf_free(&text);
+	return status;
+}
+
 static int
 replay_all(struct replay *r, struct fault *f)
 {
-	struct eval_run first = {0};
+	struct eval_run first = {0}, heat = {0};
 	int status = 0;
 
 	for (int i = 0; i < r->n_system && status == 0; i++) {
@@ -187,6 +209,11 @@ replay_all(struct replay *r, struct fault *f)
 			status = eval_tune(&c, system, &r->space, &r->tuning, &r->run, f);
 		if (status == 0)
 			status = eval_run(&run, system, c.value, &r->space, &r->events.task, &r->run, f);
+		if (run.heat) {         /* that of the first system that attends is enough */
+			heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
+			run.heat = NULL;
+			r->run.want_heat = 0;
+		}
 		if (status == 0 && rankings_name)
 			status = write_rankings(r, system->name, &run, f);
 		if (status == 0)
@@ -196,6 +223,9 @@ replay_all(struct replay *r, struct fault *f)
 		else
 			eval_run_free(&run);
 	}
+	if (status == 0 && plots_name)
+		status = plot(r, heat.heat ? &heat : NULL, f);
+	eval_run_free(&heat);
 	eval_run_free(&first);
 	return status;
 }

@@ -1,6 +1,7 @@
 /* hare-eval simulate - systems on simulated users: a small pool with latent tastes, or clicks on real items from tags */
 #include <err.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #include "pool/pool.h"
 #include "record/record.h"
 
-static const char *system_names = "all", *world_name = "prototype", *model_name, *queries_name, *log_name;
+static const char *system_names = "all", *world_name = "prototype", *model_name, *queries_name, *log_name, *plots_name;
 static struct opt_list pool_name, given;
 static struct eval_world_options set = { .n_user = 30, .n_round = 200, .n_row = 6000,
     .prefixes = "field::,works-with::,works-with-format::,game::,protocol::,culture::,devel::lang:,admin::,security::", .share_min = .005, .share_max = .03, .reward = .9, .base = .03, .blend = .53 };
@@ -50,6 +51,7 @@ static const struct opt opts[] = {
 	{ 0, "log", OPT_FILE, &log_name, "FILE", "also write what the first system showed: event,user,x,item,reward", NULL, NULL },
 	{ 0, "tune-users", OPT_SIZE, &n_tune_user, "N", "other users that the constants of the baselines are chosen on; 0: the defaults", NULL, NULL },
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
+	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
 	{ 0, "no-probes", OPT_FLAG, &no_probes, NULL, "leave out entropy and divergence", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
@@ -64,6 +66,7 @@ struct simulation {
 	struct eval_world tuning;
 	double *best;                   /* [n_step of all worlds] */
 	struct eval_run_options run;
+	struct eval_run heat;           /* of the first system that attends, in the first world */
 	struct eval_table table;
 };
 
@@ -189,7 +192,12 @@ run_worlds(struct simulation *s, int i, const struct eval_constants *c, enum eva
 		o.rate = rate;
 		if (!no_probes)
 			eval_choose_probes(&o, w->space.n_query);
+		o.want_heat = plots_name && k == 0 && !s->heat.heat;
 		status = eval_run(&run, s->system[i], c->value, &w->space, &w->task, &o, f);
+		if (run.heat) {
+			s->heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
+			run.heat = NULL;
+		}
 		if (status == 0)
 			eval_run_join(all, task, &run, &w->task);
 		if (status == 0 && is_logged)
@@ -274,6 +282,19 @@ report_world(struct simulation *s, struct fault *f)
 	return s->is_clicks ? eval_table_put(&s->table, interests, f) : 0;
 }
 
+static struct span
+item_label(const void *arg, uint32_t row)
+{
+	static char number[HEAT_ITEMS][16];
+	static size_t n;
+	const struct simulation *s = arg;
+
+	if (s->is_clicks)
+		return pool_id(s->pool, s->world->row[row]);
+	char *at = number[n++ % HEAT_ITEMS];
+	return (struct span){ at, (size_t)snprintf(at, sizeof number[0], "%u", row) };
+}
+
 static int
 simulate_all(struct simulation *s, struct fault *f)
 {
@@ -299,6 +320,10 @@ simulate_all(struct simulation *s, struct fault *f)
 		else
 			eval_run_free(&run);
 	}
+	if (status == 0 && plots_name)
+		status = eval_plot(plots_name, &s->table, s->heat.heat ? &s->heat : NULL, &s->world->space,
+		    (struct eval_labels){ item_label, s }, "a query of the first world", f);
+	eval_run_free(&s->heat);
 	eval_run_free(&first);
 	return status;
 }

@@ -201,3 +201,22 @@ clicks_pool() {
 	hare-eval simulate --users 3 --seeds 2 --rounds 30 --tune-users 2 --threads 4 | untimed > four
 	cmp one four
 }
+
+# figures
+
+@test "figures: numbers, scripts and pictures; without gnuplot the first two, and that is said" {
+	"${replay[@]}" --system hare,cosine,history --plots figures > t.csv
+	for n in curve entropy divergence attention; do [ -s figures/$n.dat ] && [ -s figures/$n.gp ]; done
+	[ ! -e figures/regret.dat ]
+	# lines of the table are points of the figure
+	[ "$(awk -F, '$1 == "curve" && $2 == "hare"' t.csv | wc -l)" -eq "$(sed -n '/^# hare$/,/^$/p' figures/curve.dat | grep -c '^[0-9]')" ]
+	# a user's attention is at most one
+	awk '{ s = 0; for (i = 1; i <= NF; i++) s += $i; if (s > 1.00001) exit 1; n++ } END { exit n != 6 }' figures/attention.dat
+	if command -v gnuplot > /dev/null; then [ -s figures/curve.svg ] && [ -s figures/attention.png ]; fi
+	mkdir bin
+	ln -s "$(command -v hare-eval)" bin/hare-eval
+	run -0 --separate-stderr env PATH="$PWD/bin" hare-eval simulate --system hare --users 2 --seeds 1 --rounds 20 --tune-users 0 --plots none
+	[ "$stderr" = 'hare-eval: gnuplot is not installed: none has the data and the scripts, no pictures' ]
+	[ -s none/regret.gp ]
+	[ ! -e none/regret.svg ]
+}

@@ -129,6 +129,10 @@ run_user(void *arg, size_t user, size_t worker)
 		if (!failed && step < t->first[user + 1])
 			failed = run_step(g, system, user, step, reward, scratch, f) < 0;
 	}
+	if (!failed && g->r->heat && user < g->r->n_probe_user) {
+		struct eval_ask ask = ask_for(g, g->o->probe[0], PROBE_DRAW, scratch);
+		failed = g->system->attend(system, &ask, g->r->heat + user * g->space->n, f) < 0;
+	}
 	g->system->free(system);
 	free(reward);
 	g->failed[user] = failed != 0;
@@ -158,6 +162,8 @@ eval_run(struct eval_run *r, const struct eval_system *system, const double *val
 	r->reached = xcalloc(n_user * EVAL_CHECKS, 1);
 	r->top = xmalloc(n_asked * EVAL_PROBE_TOP, sizeof *r->top);
 	r->z = r->attends ? xmalloc(n_asked * space->dim, sizeof *r->z) : NULL;
+	if (o->want_heat && r->attends && n_user > 0)
+		r->heat = xmalloc(n_user * space->n, sizeof *r->heat);
 	r->world = xcalloc(n_user, sizeof *r->world);
 	g.cpu_s = xcalloc(task->n_user, sizeof *g.cpu_s);
 	g.fault = xcalloc(task->n_user, sizeof *g.fault);
@@ -192,6 +198,7 @@ eval_run_free(struct eval_run *r)
 	free(r->top);
 	free(r->z);
 	free(r->world);
+	free(r->heat);
 	*r = (struct eval_run){0};
 }
 

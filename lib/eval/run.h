@@ -40,6 +40,7 @@ struct eval_run_options {
 	size_t n_probe;                 /* 0: none are asked */
 	uint32_t probe[EVAL_PROBES];    /* rows of space->query */
 	size_t n_probe_user;            /* of the first so many users */
+	int want_heat;                  /* if it attends */
 };
 
 struct eval_run {
@@ -52,6 +53,7 @@ struct eval_run {
 	float *z;                       /* [n_probe_user][EVAL_CHECKS][n_probe][dim], if it attends */
 	uint32_t *top;                  /* [n_probe_user][EVAL_CHECKS][n_probe][EVAL_PROBE_TOP] */
 	unsigned char *reached;         /* [n_probe_user][EVAL_CHECKS] */
+	float *heat;                    /* [n_probe_user][space->n], attention to the first probe behind the last step; or NULL */
 	uint32_t *world;                /* [n_probe_user], what it ran in: only users of one are compared */
 	double cpu_s;                   /* in rank and learn */
 };
