@@ -14,17 +14,24 @@
 #include "eval/table.h"
 #include "eval/tune.h"
 
-enum { EVAL_SYSTEMS_MAX = 64 };
+enum { EVAL_ENTRIES_MAX = 256 };
 
-/* Systems by the names of a list split by commas; "all" is all. Returns how many, or -1 with *f set. */
-int eval_pick(const char *names, const struct eval_system **system, struct fault *f);
+/* A system on a space: SYSTEM, or SYSTEM@SPACE. */
+struct eval_entry {
+	const struct eval_system *system;
+	size_t space;
+	char name[64];                  /* what it is reported by */
+};
+/* Entries of a list split by commas; "all" is all systems. space [n_space]: the names of the spaces, the first being what
+   is meant where none is named. Returns how many, or -1 with *f set. */
+int eval_pick(const char *names, const char *const *space, size_t n_space, struct eval_entry *entry, struct fault *f);
 
 /* What a system is reported by besides its hits. */
-int eval_report_constants(struct eval_table *out, const struct eval_system *system, const struct eval_constants *c, struct fault *f);
+int eval_report_constants(struct eval_table *out, const struct eval_entry *e, const struct eval_constants *c, struct fault *f);
 int eval_report_time(struct eval_table *out, const char *name, double cpu_s, size_t n_step, struct fault *f);
 /* Entropy and divergence of r, and for what attends and is no ablation the controls: runs with rewards of 0, and with
    rewards drawn at the rate of r. */
-int eval_report_probes(struct eval_table *out, const struct eval_system *system, const struct eval_constants *c,
+int eval_report_probes(struct eval_table *out, const struct eval_entry *e, const struct eval_constants *c,
     const struct eval_space *space, const struct eval_task *task, const struct eval_run_options *o, const struct eval_run *r,
     struct fault *f);
 /* Probes: up to EVAL_PROBES different queries of the space, drawn by the seed. */

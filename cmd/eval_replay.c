@@ -18,9 +18,10 @@
 #include "record/record.h"
 
 static const char *system_names = "all", *events_name, *relevance_name, *model_name, *items_name, *rankings_name, *plots_name;
-static const char *train_events_name, *train_relevance_name;
+static const char *train_events_name, *train_relevance_name, *train_clicks_name;
 static struct opt_list pool_name, given;
 static size_t n_show = 5, n_tune_user = 40, n_probe_user = 100;
+static double click_weight = 16;
 static uint64_t seed;
 static int no_probes;
 
@@ -36,6 +37,8 @@ static const struct opt opts[] = {
 	{ 0, "seed", OPT_U64, &seed, "S", "of all draws", NULL, NULL },
 	{ 0, "train-events", OPT_FILE, &train_events_name, "FILE", "events of other users, to choose the constants of the baselines on", NULL, NULL },
 	{ 0, "train-relevance", OPT_FILE, &train_relevance_name, "FILE", "what is relevant to those", NULL, NULL },
+	{ 0, "train-clicks", OPT_FILE, &train_clicks_name, "FILE", "event,item: what was clicked in those; makes the space clicks", NULL, NULL },
+	{ 0, "click-weight", OPT_REAL, &click_weight, "W", "how far queries are moved to what was clicked", NULL, NULL },
 	{ 0, "tune-users", OPT_SIZE, &n_tune_user, "N", "training users that constants are chosen on, drawn by the seed", NULL, NULL },
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
 	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
@@ -45,9 +48,13 @@ static const struct opt opts[] = {
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
 
+/* Spaces that systems are run on: the MODEL's, and with its queries moved by clicks. */
+enum { PLAIN, CLICKS, N_SPACE };
+static const char *const space_names[N_SPACE] = { "plain", "clicks" };
+
 struct replay {
-	const struct eval_system *system[EVAL_SYSTEMS_MAX];
-	int n_system;
+	struct eval_entry entry[EVAL_ENTRIES_MAX];
+	int n_entry;
 	struct model *model;
 	struct pool *pool;
 	struct embed *embed;
@@ -55,7 +62,7 @@ struct replay {
 	struct eval_queries queries;
 	struct eval_events events, train;
 	struct eval_task tuning;        /* without steps: constants are not chosen */
-	struct eval_space space;
+	struct eval_space space[N_SPACE];
 	struct eval_run_options run;
 	struct eval_table table;
 };
@@ -64,7 +71,7 @@ static int
 open_all(struct replay *r, struct fault *f)
 {
 	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (r->n_system = eval_pick(system_names, r->system, f)) < 0 || !(r->model = model_open(model_name, f)) ||
+	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, r->entry, f)) < 0 || !(r->model = model_open(model_name, f)) ||
 	    !(r->pool = pool_open(pool_name.at, pool_name.n, r->model->space, model_name, f)) ||
 	    !(r->embed = embed_open(r->model, f)) || eval_items_read(&r->items, items_name, r->pool, f) < 0)
 		return -1;
@@ -79,10 +86,15 @@ open_all(struct replay *r, struct fault *f)
 			return -1;
 		r->tuning = eval_events_sample(&r->train, n_tune_user, seed);
 	}
-	if (eval_space_open(&r->space, r->model, r->pool, r->items.row, r->items.n, f) < 0)
-		return -1;
-	eval_space_ask(&r->space, r->queries.x, r->queries.text.n, record_options.n_thread, EVAL_COSINE_BYTES);
-	r->queries.x = NULL;
+	for (size_t i = 0; i < (train_clicks_name ? N_SPACE : CLICKS); i++) {
+		float *query = r->queries.x;
+		if (eval_space_open(&r->space[i], r->model, r->pool, r->items.row, r->items.n, f) < 0)
+			return -1;
+		if (i == CLICKS && !(query = eval_clicks_move(&r->train, train_clicks_name, r->pool, &r->items, r->space, click_weight, f)))
+			return -1;
+		eval_space_ask(&r->space[i], query, r->queries.text.n, record_options.n_thread, EVAL_COSINE_BYTES / N_SPACE);
+		r->queries.x = NULL;    /* the first space has it now */
+	}
 	r->run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = n_probe_user };
 	r->run.want_heat = plots_name != NULL;
@@ -95,7 +107,8 @@ static void
 let_go(struct replay *r)
 {
 	eval_table_free(&r->table);
-	eval_space_close(&r->space);
+	for (size_t i = 0; i < N_SPACE; i++)
+		eval_space_close(&r->space[i]);
 	eval_sample_free(&r->tuning);
 	eval_events_free(&r->train);
 	eval_events_free(&r->events);
@@ -128,7 +141,7 @@ write_rankings(const struct replay *r, const char *system, const struct eval_run
 {
 	struct buf path = {0}, text = {0};
 
-	rankings_path(&path, system, r->n_system == 1);
+	rankings_path(&path, system, r->n_entry == 1);
 	buf_puts(&text, "event,rank,item\n");
 	for (size_t step = 0; step < r->events.task.n_step; step++)
 		for (size_t i = 0; i < run->n_show; i++) {
@@ -156,18 +169,18 @@ write_rankings(const struct replay *r, const char *system, const struct eval_run
 }
 
 static int
-report(struct replay *r, const struct eval_system *system, const struct eval_constants *c, const struct eval_run *run,
+report(struct replay *r, const struct eval_entry *e, const struct eval_constants *c, const struct eval_run *run,
     const struct eval_run *first, struct fault *f)
 {
 	const struct eval_task *task = &r->events.task;
 
-	if (eval_report_constants(&r->table, system, c, f) < 0 ||
-	    eval_report_hits(&r->table, system->name, run, task, eval_replay_blocks, NULL, NULL, f) < 0 ||
-	    (first && eval_report_hits(&r->table, system->name, run, task, eval_replay_blocks, r->system[0]->name, first, f) < 0) ||
-	    eval_report_probes(&r->table, system, c, &r->space, task, &r->run, run, f) < 0 ||
-	    eval_report_curve(&r->table, system->name, run, task, 1, f) < 0 ||
-	    eval_report_calibration(&r->table, system->name, run, task, f) < 0 ||
-	    eval_report_time(&r->table, system->name, run->cpu_s, task->n_step, f) < 0)
+	if (eval_report_constants(&r->table, e, c, f) < 0 ||
+	    eval_report_hits(&r->table, e->name, run, task, eval_replay_blocks, NULL, NULL, f) < 0 ||
+	    (first && eval_report_hits(&r->table, e->name, run, task, eval_replay_blocks, r->entry[0].name, first, f) < 0) ||
+	    eval_report_probes(&r->table, e, c, &r->space[e->space], task, &r->run, run, f) < 0 ||
+	    eval_report_curve(&r->table, e->name, run, task, 1, f) < 0 ||
+	    eval_report_calibration(&r->table, e->name, run, task, f) < 0 ||
+	    eval_report_time(&r->table, e->name, run->cpu_s, task->n_step, f) < 0)
 		return -1;
 	return record_flush(r->table.out, f);
 }
@@ -187,7 +200,7 @@ plot(struct replay *r, const struct eval_run *heat, struct fault *f)
 	struct buf text = {0};
 
 	buf_put(&text, query.at, query.n);
-	int status = eval_plot(plots_name, &r->table, heat, &r->space, (struct eval_labels){ item_label, r }, buf_string(&text), f);
+	int status = eval_plot(plots_name, &r->table, heat, r->space, (struct eval_labels){ item_label, r }, buf_string(&text), f);
 	buf_free(&text);
 	return status;
 }
@@ -198,26 +211,27 @@ replay_all(struct replay *r, struct fault *f)
 	struct eval_run first = {0}, heat = {0};
 	int status = 0;
 
-	for (int i = 0; i < r->n_system && status == 0; i++) {
-		const struct eval_system *system = r->system[i];
+	for (int i = 0; i < r->n_entry && status == 0; i++) {
+		const struct eval_entry *e = &r->entry[i];
+		const struct eval_space *space = &r->space[e->space];
 		struct eval_constants c;
 		struct eval_run run = {0};
 		if (record_options.verbose)
-			warnx("%s: %s", system->name, system->title);
-		status = eval_constants(&c, system, given.at, given.n, f);
+			warnx("%s: %s", e->name, e->system->title);
+		status = eval_constants(&c, e->system, given.at, given.n, f);
 		if (status == 0 && r->tuning.n_step > 0)
-			status = eval_tune(&c, system, &r->space, &r->tuning, &r->run, f);
+			status = eval_tune(&c, e->system, space, &r->tuning, &r->run, f);
 		if (status == 0)
-			status = eval_run(&run, system, c.value, &r->space, &r->events.task, &r->run, f);
+			status = eval_run(&run, e->system, c.value, space, &r->events.task, &r->run, f);
 		if (run.heat) {         /* that of the first system that attends is enough */
 			heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
 			run.heat = NULL;
 			r->run.want_heat = 0;
 		}
 		if (status == 0 && rankings_name)
-			status = write_rankings(r, system->name, &run, f);
+			status = write_rankings(r, e->name, &run, f);
 		if (status == 0)
-			status = report(r, system, &c, &run, i > 0 ? &first : NULL, f);
+			status = report(r, e, &c, &run, i > 0 ? &first : NULL, f);
 		if (i == 0)
 			first = run;
 		else
@@ -247,6 +261,8 @@ run_replay(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "expected a POOL: -p or HARE_POOL");
 	if (!train_events_name != !train_relevance_name)
 		opt_usage(p, "--train-events and --train-relevance go together");
+	if (train_clicks_name && !train_events_name)
+		opt_usage(p, "--train-clicks goes with --train-events");
 	if (n_show == 0 || n_tune_user == 0)
 		opt_usage(p, "--show, --tune-users: expected at least 1");
 	int failed = open_all(&r, &f) < 0 || replay_all(&r, &f) < 0;

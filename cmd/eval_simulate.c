@@ -58,8 +58,8 @@ static const struct opt opts[] = {
 };
 
 struct simulation {
-	const struct eval_system *system[EVAL_SYSTEMS_MAX];
-	int n_system, is_clicks;
+	struct eval_entry entry[EVAL_ENTRIES_MAX];
+	int n_entry, is_clicks;
 	struct model *model;
 	struct pool *pool;
 	struct eval_world *world;       /* [n_seed] */
@@ -82,8 +82,10 @@ make_world(struct simulation *s, struct eval_world *w, const struct eval_world_o
 static int
 open_all(struct simulation *s, struct fault *f)
 {
+	static const char *const spaces[] = { "" };
+
 	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (s->n_system = eval_pick(system_names, s->system, f)) < 0)
+	    (s->n_entry = eval_pick(system_names, spaces, 1, s->entry, f)) < 0)
 		return -1;
 	if (s->is_clicks && (!(s->model = model_open(model_name, f)) ||
 	    !(s->pool = pool_open(pool_name.at, pool_name.n, s->model->space, model_name, f))))
@@ -193,7 +195,7 @@ run_worlds(struct simulation *s, int i, const struct eval_constants *c, enum eva
 		if (!no_probes)
 			eval_choose_probes(&o, w->space.n_query);
 		o.want_heat = plots_name && k == 0 && !s->heat.heat;
-		status = eval_run(&run, s->system[i], c->value, &w->space, &w->task, &o, f);
+		status = eval_run(&run, s->entry[i].system, c->value, &w->space, &w->task, &o, f);
 		if (run.heat) {
 			s->heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
 			run.heat = NULL;
@@ -228,7 +230,7 @@ report_controls(struct simulation *s, int i, const struct eval_constants *c, dou
 		struct eval_task task;
 		int status = run_worlds(s, i, c, chance ? EVAL_CHANCE : EVAL_ZERO, rate, &run, &task, f);
 		if (status == 0)
-			status = eval_report_entropy(&s->table, chance ? "entropy-chance" : "entropy-zero", s->system[i]->name, &run, f);
+			status = eval_report_entropy(&s->table, chance ? "entropy-chance" : "entropy-zero", s->entry[i].name, &run, f);
 		eval_run_free(&run);
 		free((void *)task.first);
 		if (status < 0)
@@ -241,19 +243,20 @@ static int
 report(struct simulation *s, int i, const struct eval_constants *c, const struct eval_run *run, const struct eval_task *task,
     const struct eval_run *first, struct fault *f)
 {
-	const struct eval_system *system = s->system[i];
+	const struct eval_system *system = s->entry[i].system;
+	const char *name = s->entry[i].name;
 	struct eval_table *t = &s->table;
 
-	if (eval_report_constants(t, system, c, f) < 0 ||
-	    eval_report_rewards(t, system->name, run, task, eval_simulate_blocks, s->best, NULL, NULL, f) < 0 ||
-	    (first && eval_report_rewards(t, system->name, run, task, eval_simulate_blocks, NULL, s->system[0]->name, first, f) < 0) ||
-	    eval_report_curve(t, system->name, run, task, 0, f) < 0 ||
-	    (!no_probes && eval_report_divergence(t, system->name, run, f) < 0) ||
-	    (!no_probes && run->attends && eval_report_entropy(t, "entropy", system->name, run, f) < 0) ||
+	if (eval_report_constants(t, &s->entry[i], c, f) < 0 ||
+	    eval_report_rewards(t, name, run, task, eval_simulate_blocks, s->best, NULL, NULL, f) < 0 ||
+	    (first && eval_report_rewards(t, name, run, task, eval_simulate_blocks, NULL, s->entry[0].name, first, f) < 0) ||
+	    eval_report_curve(t, name, run, task, 0, f) < 0 ||
+	    (!no_probes && eval_report_divergence(t, name, run, f) < 0) ||
+	    (!no_probes && run->attends && eval_report_entropy(t, "entropy", name, run, f) < 0) ||
 	    (!no_probes && run->attends && !system->is_ablation &&
 	    report_controls(s, i, c, mean_reward(run, task->n_step * run->n_show), f) < 0) ||
-	    (!s->world->is_graded && eval_report_calibration(t, system->name, run, task, f) < 0) ||
-	    eval_report_time(t, system->name, run->cpu_s, task->n_step, f) < 0)
+	    (!s->world->is_graded && eval_report_calibration(t, name, run, task, f) < 0) ||
+	    eval_report_time(t, name, run->cpu_s, task->n_step, f) < 0)
 		return -1;
 	return record_flush(t->out, f);
 }
@@ -301,15 +304,15 @@ simulate_all(struct simulation *s, struct fault *f)
 	struct eval_run first = {0};
 	int status = report_world(s, f);
 
-	for (int i = 0; i < s->n_system && status == 0; i++) {
+	for (int i = 0; i < s->n_entry && status == 0; i++) {
 		struct eval_constants c;
 		struct eval_run run = {0};
 		struct eval_task task = {0};
 		if (record_options.verbose)
-			warnx("%s: %s", s->system[i]->name, s->system[i]->title);
-		status = eval_constants(&c, s->system[i], given.at, given.n, f);
+			warnx("%s: %s", s->entry[i].name, s->entry[i].system->title);
+		status = eval_constants(&c, s->entry[i].system, given.at, given.n, f);
 		if (status == 0 && n_tune_user > 0)
-			status = eval_tune(&c, s->system[i], &s->tuning.space, &s->tuning.task, &s->run, f);
+			status = eval_tune(&c, s->entry[i].system, &s->tuning.space, &s->tuning.task, &s->run, f);
 		if (status == 0)
 			status = run_worlds(s, i, &c, EVAL_TRUE, 0, &run, &task, f);
 		if (status == 0)

@@ -113,6 +113,29 @@ history.hit training" ]
 	[ "$output" = 3 ]
 }
 
+@test "queries move to what others clicked for them" {
+	# what was clicked for a query is one item: it is the nearest then, for whoever asks the same
+	train=(--train-events "$d/events.csv" --train-relevance "$d/relevance.csv" --tune-users 1)
+	{ echo event,item; awk -F, '$4 == "plan the week" { print $1 ",fuzz-tests-for-a-parser" }' "$d/events.csv"; } > c.csv
+	"${replay[@]}" "${train[@]}" --no-probes --system cosine,cosine@clicks --train-clicks c.csv --click-weight 1000 --rankings r.csv > t.csv
+	[ "$(awk -F, '$1 == "hit" { print $2 }' t.csv | uniq | xargs)" = 'cosine cosine@clicks' ]
+	/usr/bin/python3 - "$d/events.csv" <<-'END'
+	import csv, sys
+	rows = lambda path: list(csv.DictReader(open(path, newline='')))
+	asked = {r['event']: r['query'] for r in rows(sys.argv[1])}
+	plain = {(r['event'], r['rank']): r['item'] for r in rows('r.cosine.csv')}
+	n = 0
+	for r in rows('r.cosine@clicks.csv'):
+	    if asked[r['event']] != 'plan the week': assert r['item'] == plain[r['event'], r['rank']]
+	    elif r['rank'] == '1':
+	        n += 1
+	        assert r['item'] == 'fuzz-tests-for-a-parser'
+	assert n > 5
+	END
+	run -64 --separate-stderr "${replay[@]}" --system cosine@clicks
+	[ "$stderr" = 'hare-eval: no space "clicks" here' ]
+}
+
 @test "an unknown event or item is named with its line" {
 	printf 'event,item\ne0-0,nothing\n' > r.csv
 	run -65 --separate-stderr hare-eval replay -m "$d/m" -p "$d/p" --events "$d/events.csv" --relevance r.csv

@@ -38,6 +38,17 @@ find_item(struct pool *pool, const struct record_in *in, size_t i, int column, s
 	return found < 0 ? -1 : 0;
 }
 
+static int
+find_event(const struct eval_events *e, const struct record_in *in, size_t i, int column, size_t *event, struct fault *f)
+{
+	struct span id = record_cell(in, i, column);
+
+	*event = eval_names_find(&e->event, id);
+	if (*event == SIZE_MAX)
+		return record_fault(in, i, column, f, "no such event: \"%s\"", fault_quote(id.at, id.n));
+	return 0;
+}
+
 /* -- candidates -- */
 
 struct reading_items {
@@ -147,7 +158,6 @@ struct reading_events {
 	const struct eval_items *items;
 	int event_column, user_column, query_column, item_column, is_vector;
 	size_t n_user_of_max, n_query_max, n_pair, n_pair_max;
-	uint32_t *query_of;             /* [n event] */
 	struct pair { uint32_t event, item; } *pair;
 };
 
@@ -178,8 +188,8 @@ row_of_events(void *arg, struct record_in *in, size_t i, struct fault *f)
 		return record_fault(in, i, r->event_column, f, "event \"%s\" was there before", fault_quote(id.at, id.n));
 	e->user_of = xgrow(e->user_of, &r->n_user_of_max, e->event.n, sizeof *e->user_of);
 	e->user_of[n_before] = eval_names_add(&e->user, record_cell(in, i, r->user_column));
-	r->query_of = xgrow(r->query_of, &r->n_query_max, e->event.n, sizeof *r->query_of);
-	return query_number(r->queries, in, i, r->query_column, r->is_vector, &r->query_of[n_before], f);
+	e->query_of = xgrow(e->query_of, &r->n_query_max, e->event.n, sizeof *e->query_of);
+	return query_number(r->queries, in, i, r->query_column, r->is_vector, &e->query_of[n_before], f);
 }
 
 static int
@@ -195,12 +205,9 @@ static int
 row_of_relevance(void *arg, struct record_in *in, size_t i, struct fault *f)
 {
 	struct reading_events *r = arg;
-	struct span id = record_cell(in, i, r->event_column);
-	size_t event = eval_names_find(&r->e->event, id), row;
+	size_t event, row;
 
-	if (event == SIZE_MAX)
-		return record_fault(in, i, r->event_column, f, "no such event: \"%s\"", fault_quote(id.at, id.n));
-	if (find_item(r->pool, in, i, r->item_column, &row, f) < 0)
+	if (find_event(r->e, in, i, r->event_column, &event, f) < 0 || find_item(r->pool, in, i, r->item_column, &row, f) < 0)
 		return -1;
 	if (!r->items->of_row[row])
 		return 0;
@@ -254,7 +261,7 @@ arrange(struct eval_events *e, struct reading_events *r)
 	for (size_t i = 0; i < n; i++) {
 		size_t step = e->first[e->user_of[i] + 1]++;
 		e->event_of[step] = i;
-		e->query[step] = r->query_of[i];
+		e->query[step] = e->query_of[i];
 	}
 	if (r->n_pair)
 		qsort(r->pair, r->n_pair, sizeof *r->pair, compare_pairs);
@@ -284,7 +291,6 @@ eval_events_read(struct eval_events *e, const char *events, const char *relevanc
 		status = each_row(relevance, open_relevance, row_of_relevance, &r, f);
 	if (status == 0)
 		arrange(e, &r);
-	free(r.query_of);
 	free(r.pair);
 	return status;
 }
@@ -298,9 +304,72 @@ eval_events_free(struct eval_events *e)
 	free(e->event_of);
 	free(e->query);
 	free(e->user_of);
+	free(e->query_of);
 	free(e->rel_first);
 	free(e->rel);
 	*e = (struct eval_events){0};
+}
+
+/* -- queries moved by clicks -- */
+
+struct reading_clicks {
+	const struct eval_events *e;
+	struct pool *pool;
+	const struct eval_items *items;
+	const struct eval_space *space;
+	int event_column, item_column;
+	double *sum;                    /* [n_query][dim] */
+	size_t *n;                      /* [n_query] */
+};
+
+static int
+open_clicks(void *arg, struct record_in *in, struct fault *f)
+{
+	struct reading_clicks *r = arg;
+
+	return (r->event_column = record_need_name(in, "event", f)) < 0 || (r->item_column = record_need_name(in, "item", f)) < 0
+	    ? -1 : 0;
+}
+
+static int
+row_of_clicks(void *arg, struct record_in *in, size_t i, struct fault *f)
+{
+	struct reading_clicks *r = arg;
+	size_t dim = r->space->dim, event, row;
+
+	if (find_event(r->e, in, i, r->event_column, &event, f) < 0 || find_item(r->pool, in, i, r->item_column, &row, f) < 0)
+		return -1;
+	if (!r->items->of_row[row])
+		return 0;
+	const float *x = r->space->x + (r->items->of_row[row] - 1) * dim;
+	r->n[r->e->query_of[event]]++;
+	for (size_t d = 0; d < dim; d++)
+		r->sum[r->e->query_of[event] * dim + d] += (double)x[d];
+	return 0;
+}
+
+float *
+eval_clicks_move(const struct eval_events *e, const char *path, struct pool *pool, const struct eval_items *items,
+    const struct eval_space *space, double weight, struct fault *f)
+{
+	size_t dim = space->dim, n = space->n_query;
+	struct reading_clicks r = { .e = e, .pool = pool, .items = items, .space = space, .sum = xcalloc(n * dim, sizeof *r.sum),
+	    .n = xcalloc(n, sizeof *r.n) };
+	int status = each_row(path, open_clicks, row_of_clicks, &r, f);
+	float *moved = status < 0 ? NULL : xmalloc(n * dim, sizeof *moved);
+
+	for (size_t q = 0; moved && q < n; q++) {
+		float *to = moved + q * dim;
+		memcpy(to, space->query + q * dim, dim * sizeof *to);
+		if (r.n[q] == 0)
+			continue;
+		for (size_t d = 0; d < dim; d++)
+			to[d] += (float)(weight * r.sum[q * dim + d] / (double)r.n[q]);
+		mat_normalise(to, dim);
+	}
+	free(r.sum);
+	free(r.n);
+	return moved;
 }
 
 /* -- a sample of users -- */

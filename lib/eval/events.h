@@ -57,6 +57,7 @@ struct eval_events {
 	size_t *first, *event_of;       /* [n_user + 1], [n_step]: number of the event */
 	uint32_t *query;
 	size_t *user_of;                /* [n event] */
+	uint32_t *query_of;             /* [n event] */
 	size_t *rel_first;              /* [n event + 1] */
 	uint32_t *rel;                  /* candidates, ascending for each event */
 };
@@ -65,6 +66,11 @@ struct eval_events {
 int eval_events_read(struct eval_events *e, const char *events, const char *relevance, struct pool *pool,
     const struct eval_items *items, struct eval_queries *queries, struct fault *f);
 void eval_events_free(struct eval_events *e);
+/* Queries moved towards what others clicked: query [n_query][dim] of the space becomes unit(x + weight m), m the mean of the
+   candidates that were clicked in events of e with the very same query, where there were any. path: event,item. The
+   result, to be freed; NULL with *f set. */
+float *eval_clicks_move(const struct eval_events *e, const char *path, struct pool *pool, const struct eval_items *items,
+    const struct eval_space *space, double weight, struct fault *f);
 /* At most n users, drawn by the seed, as a task of its own; first and query become its arrays, to be freed. */
 struct eval_task eval_events_sample(const struct eval_events *e, size_t n, uint64_t seed);
 void eval_sample_free(struct eval_task *t);
