@@ -1,4 +1,4 @@
-# make, make check, make asan, make bench, make install PREFIX= DESTDIR=, make uninstall
+# make, make check, make asan, make bench, make bench-learning, make install PREFIX= DESTDIR=, make uninstall
 PREFIX = /usr/local
 BUILD = build
 CFLAGS = -O3 -g
@@ -51,6 +51,10 @@ asan:
 bench: all $(BENCH)
 	BUILD=$(BUILD) DATA=$(DATA) scripts/bench $(BENCHES)
 
+# One of them: what is learnt, with tables and figures in $(BUILD)/bench/learning/index.html
+bench-learning:
+	$(MAKE) bench BENCHES=learning
+
 completions: all
 	@mkdir -p $(BUILD)/completions
 	for b in $(BIN); do for s in bash zsh fish; do $$b --completion $$s > $(BUILD)/completions/$${b##*/}.$$s || exit 1; done; done
@@ -83,6 +87,6 @@ uninstall:
 clean:
 	rm -rf build build-asan
 
-.PHONY: all unit check asan bench completions install uninstall clean
+.PHONY: all unit check asan bench bench-learning completions install uninstall clean
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/eval_report.d $(BUILD)/cmd/eval_plot.d $(BUILD)/cmd/eval_replay.d $(BUILD)/cmd/eval_simulate.d $(wildcard $(BUILD)/tests/bench/*.d)

@@ -22,7 +22,7 @@ static const char *system_names = "all", *world_name = "prototype", *model_name,
 static struct opt_list pool_name, given;
 static struct eval_world_options set = { .n_user = 30, .n_round = 200, .n_row = 6000,
     .prefixes = "field::,works-with::,works-with-format::,game::,protocol::,culture::,devel::lang:,admin::,security::", .share_min = .005, .share_max = .03, .reward = .9, .base = .03, .blend = .53 };
-static size_t n_seed = 5, n_show = 1, n_tune_user = 10, split;
+static size_t n_seed = 5, n_show = 1, n_tune_user = 20, split;
 static int no_probes;
 
 static const struct opt opts[] = {
