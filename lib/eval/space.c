@@ -43,7 +43,8 @@ score_sd(const float *x, size_t n, size_t dim)
 static void
 finish_space(struct eval_space *s)
 {
-	s->beta = attend_beta(s->n, s->dim, score_sd(s->x, s->n, s->dim));
+	if (s->beta == 0)
+		s->beta = attend_beta(s->n, s->dim, score_sd(s->x, s->n, s->dim));
 	s->mean64 = xmalloc(s->dim, sizeof *s->mean64);
 	for (size_t d = 0; d < s->dim; d++)
 		s->mean64[d] = (double)s->mean[d];
@@ -52,8 +53,8 @@ finish_space(struct eval_space *s)
 int
 eval_space_open(struct eval_space *s, const struct model *m, struct pool *p, const size_t *row, size_t n, struct fault *f)
 {
-	*s = (struct eval_space){ .n = n, .dim = m->dim, .n_cluster = pool_n_cluster(p), .gain = m->gain, .kappa = m->widening,
-	    .bonus = m->bonus, .prior = m->prior };
+	*s = (struct eval_space){ .n = n, .dim = m->dim, .n_cluster = pool_n_cluster(p), .beta = m->beta, .gain = m->gain,
+	    .kappa = m->widening, .bonus = m->bonus, .prior = m->prior };
 	s->x = xmalloc(n * s->dim, sizeof *s->x);
 	s->cluster = xmalloc(n, sizeof *s->cluster);
 	for (size_t i = 0; i < n; i++) {
