@@ -28,6 +28,8 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libhare.a $(LDLIBS)
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
+$(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
+$(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -84,4 +86,4 @@ clean:
 
 .PHONY: all unit check asan bench completions install uninstall clean
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(wildcard $(BUILD)/tests/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/pool_vectors.d $(wildcard $(BUILD)/cmd/attend_*.d) $(wildcard $(BUILD)/tests/bench/*.d)

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attend/attend.h"
+#include "attend_job.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/num.h"
@@ -28,12 +28,12 @@ enum { BATCH_ROWS = 256 };
 /* No vector of a text is as long, and no constant as large; beyond it scores would leave the range of float. */
 static const double LARGEST = 1e12;
 
-static const char *model_name, *state_name, *npy_path, *text_name;
+struct attend_wish attend_wish;
+static const char *model_name, *state_name, *npy_path;
 static struct opt_list pool_name;
 static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN;
-static size_t n_top = 10, n_choose;
-static uint64_t seed;
-static int explain, no_z, no_x, as_list;
+static size_t n_top = 10;
+static int no_x;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_name, "MODEL", "the embedding space, and the constants of attention", NULL,
@@ -47,79 +47,18 @@ static const struct opt opts[] = {
 	{ 0, "kappa", OPT_REAL, &kappa, "K", "widening by uncertainty, 0 for none; default: the model's", NULL, NULL },
 	{ 0, "gain", OPT_REAL, &gain, "G", "weight of the user beside the query; default: the model's", NULL, NULL },
 	{ 0, "beta", OPT_REAL, &beta, "B", "scale of the logits; default: from the pool", NULL, NULL },
-	{ 0, "choose", OPT_SIZE, &n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
-	{ 0, "seed", OPT_U64, &seed, "S", "of the draws", NULL, NULL },
-	{ 'e', "explain", OPT_FLAG, &explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
-	{ 0, "text", OPT_STRING, &text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
+	{ 0, "choose", OPT_SIZE, &attend_wish.n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
+	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws", NULL, NULL },
+	{ 'e', "explain", OPT_FLAG, &attend_wish.explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
+	{ 0, "text", OPT_STRING, &attend_wish.text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
 	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "also write all z to FILE, as NPY", NULL, NULL },
-	{ 0, "no-z", OPT_FLAG, &no_z, NULL, "leave out the column z", NULL, NULL },
+	{ 0, "no-z", OPT_FLAG, &attend_wish.no_z, NULL, "leave out the column z", NULL, NULL },
 	{ 0, "no-x", OPT_FLAG, &no_x, NULL, "do not pass on the column x", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
 
-/* What the state tells of the people of a batch. */
-struct person {
-	struct span name;
-	uint64_t hash;
-	int is_known;
-	struct belief *belief;
-	struct belief_posterior *posterior;
-	struct fault fault;
-	int failed;
-};
-
-struct attending {
-	struct model *model;
-	struct pool *pool;
-	struct state *state;            /* NULL: not given, or not there yet */
-	int has_learnt;                 /* the state has settings, and they are those used */
-	struct belief_prior prior;
-	struct attend_settings set;
-	struct attend *attend;
-	struct record_in *in;
-	struct record_out *out;
-	struct npy_writer *npy;
-	double *mean;                   /* [dim], the model's: what the features of beliefs are counted from */
-	int x_column, user_column;      /* -1: none */
-	size_t text_column;
-	size_t n_batch;                 /* rows at once */
-	size_t n_asked, n_known;        /* queries so far, and those of known users */
-	struct belief_cluster **cluster;        /* [n_cluster], NULL for one without observations */
-	size_t n_cluster;
-	int has_bonus;
-	uint64_t generation;            /* commits of the state when clusters were read, plus one; 0: not yet */
-	/* the batch at hand */
-	size_t n_query, n_person;
-	size_t *row;                    /* [n_batch], the record of a query */
-	float *x;                       /* [n_batch][dim] */
-	double *bonus;                  /* [n_batch][n_cluster] */
-	struct person *person;          /* [n_batch] */
-	struct person **by_name;        /* [n_slot], open addressing */
-	size_t n_slot;
-	struct attend_query *query;     /* [n_batch] */
-	struct attend_result *result;   /* [n_batch] */
-	struct record_row *cells;       /* [n_batch] */
-	float *aim;                     /* [n_thread][dim] */
-	double *scratch;                /* [n_thread][dim] */
-	size_t *chosen;                 /* [n_batch][n_choose], rows drawn */
-	double *propensity;             /* [n_batch][n_choose] */
-	size_t *n_chosen;               /* [n_batch] */
-};
-
 /* -- opening -- */
-
-static const float *
-rows_of_pool(void *arg, size_t from, size_t n, float *scratch, struct fault *f)
-{
-	return pool_rows(arg, from, n, scratch, f);
-}
-
-static size_t
-cluster_of_row(void *arg, size_t row)
-{
-	return pool_cluster(arg, row);
-}
 
 static void
 variances_of_user(const void *user, const float *f, size_t n, double *variance, double *scratch)
@@ -137,10 +76,10 @@ open_pool(struct attending *a, struct fault *f)
 	if (n == 0)
 		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
 	a->text_column = SIZE_MAX;
-	if (text_name && strcmp(text_name, "id") != 0 &&
-	    (a->text_column = pool_column(a->pool, text_name)) == SIZE_MAX)
+	if (attend_wish.text_name && strcmp(attend_wish.text_name, "id") != 0 &&
+	    (a->text_column = pool_column(a->pool, attend_wish.text_name)) == SIZE_MAX)
 		return fault(f, EX_DATAERR, "%s: no text column \"%s\"", pool_name.at[0],
-		    fault_quote(text_name, strlen(text_name)));
+		    fault_quote(attend_wish.text_name, strlen(attend_wish.text_name)));
 	a->mean = xmalloc(dim, sizeof *a->mean);
 	double score_sd = pool_score_sd(a->pool, a->mean);
 	/* A belief lives with the MODEL, not with one POOL, and so do the features it was learnt from. */
@@ -204,17 +143,17 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 	a->user_column = strcmp(user, "user") == 0 ? record_find(a->in, "user") : record_need(a->in, "user", f);
 	if (a->user_column < 0 && strcmp(user, "user") != 0)
 		return -1;
-	if (explain) {
+	if (attend_wish.explain) {
 		for (size_t i = 0; i < sizeof explained / sizeof *explained; i++)
 			name[n_name++] = explained[i];
-		if (text_name)
-			name[n_name++] = text_name;
+		if (attend_wish.text_name)
+			name[n_name++] = attend_wish.text_name;
 	} else {
-		if (!no_z)
+		if (!attend_wish.no_z)
 			name[n_name++] = record_column_name("z");
 		for (size_t i = 0; i < sizeof found / sizeof *found; i++)
 			name[n_name++] = record_column_name(found[i]);
-		for (size_t i = 0; n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
+		for (size_t i = 0; attend_wish.n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
 			name[n_name++] = record_column_name(drawn[i]);
 	}
 	const int drop[] = { no_x ? a->x_column : -1, -1 };
@@ -227,8 +166,7 @@ static void
 take_scratch(struct attending *a)
 {
 	size_t dim = pool_dim(a->pool), n_thread = record_options.n_thread;
-	struct attend_pool pool = { .n_row = pool_n(a->pool), .dim = dim, .n_cluster = pool_n_cluster(a->pool),
-	    .mean = a->mean, .rows = rows_of_pool, .cluster = cluster_of_row, .arg = a->pool };
+	struct attend_pool pool = attending_pool(a->pool, a->mean);
 
 	a->set.lambda = a->prior.lambda;
 	a->set.n_thread = n_thread;
@@ -249,10 +187,10 @@ take_scratch(struct attending *a)
 	a->aim = xcalloc(n_thread * dim, sizeof *a->aim);
 	a->scratch = xcalloc(n_thread * dim, sizeof *a->scratch);
 	a->cluster = xcalloc(a->n_cluster, sizeof *a->cluster);
-	as_list = n_choose > 1;
-	n_choose = n_choose < pool.n_row ? n_choose : pool.n_row;
-	a->chosen = xcalloc(a->n_batch * n_choose, sizeof *a->chosen);
-	a->propensity = xcalloc(a->n_batch * n_choose, sizeof *a->propensity);
+	attend_wish.as_list = attend_wish.n_choose > 1;
+	attend_wish.n_choose = attend_wish.n_choose < pool.n_row ? attend_wish.n_choose : pool.n_row;
+	a->chosen = xcalloc(a->n_batch * attend_wish.n_choose, sizeof *a->chosen);
+	a->propensity = xcalloc(a->n_batch * attend_wish.n_choose, sizeof *a->propensity);
 	a->n_chosen = xcalloc(a->n_batch, sizeof *a->n_chosen);
 }
 
@@ -474,131 +412,6 @@ ask_state(struct attending *a, struct fault *f)
 	return status;
 }
 
-/* A row draws by its own bytes, so its draws are the same in any order, batch and file. */
-static void
-choose(void *arg, size_t i, size_t worker)
-{
-	struct attending *a = arg;
-	struct span raw = record_raw(a->in, a->row[i]);
-	struct rng rng = rng_at(seed, hash64(raw.at, raw.n, 0));
-
-	(void)worker;
-	a->n_chosen[i] = attend_choose(a->attend, i, &rng, n_choose, a->chosen + i * n_choose,
-	    a->propensity + i * n_choose);
-}
-
-static void
-put_chosen(const struct attending *a, size_t i, struct record_row *cells)
-{
-	size_t n = a->n_chosen[i];
-	struct span *id = xmalloc(n, sizeof *id);
-	float *propensity = xmalloc(n, sizeof *propensity);
-
-	for (size_t c = 0; c < n; c++) {
-		id[c] = pool_id(a->pool, a->chosen[i * n_choose + c]);
-		propensity[c] = (float)a->propensity[i * n_choose + c];
-	}
-	if (!as_list) {
-		record_put_text(cells, id[0].at, id[0].n);
-		record_put_float(cells, propensity[0]);
-	} else {
-		record_put_list(cells, id, n);
-		record_put_floats(cells, propensity, n);
-	}
-	free(propensity);
-	free(id);
-}
-
-/* The new cells of one query; on any thread. */
-static void
-put_result(void *arg, size_t i, size_t worker)
-{
-	struct attending *a = arg;
-	const struct attend_result *r = &a->result[i];
-	struct record_row *cells = &a->cells[i];
-	struct span *id = xmalloc(r->n_item, sizeof *id);
-	float *weight = xmalloc(r->n_item, sizeof *weight);
-
-	(void)worker;
-	for (size_t k = 0; k < r->n_item; k++) {
-		id[k] = pool_id(a->pool, r->item[k].row);
-		weight[k] = (float)r->item[k].weight;
-	}
-	record_row_begin(cells, a->out);
-	if (!no_z)
-		record_put_vector(cells, r->z, pool_dim(a->pool));
-	record_put_list(cells, id, r->n_item);
-	record_put_floats(cells, weight, r->n_item);
-	record_put_float(cells, (float)r->entropy_nats);
-	record_put_float(cells, (float)r->uncertainty);
-	if (n_choose > 0)
-		put_chosen(a, i, cells);
-	free(weight);
-	free(id);
-}
-
-static int
-emit_explanation(struct attending *a, size_t i, struct fault *f)
-{
-	const struct attend_result *r = &a->result[i];
-	struct record_row *cells = &a->cells[i];
-
-	for (size_t k = 0; k < r->n_item; k++) {
-		const struct attend_item *item = &r->item[k];
-		struct span id = pool_id(a->pool, item->row);
-		record_row_begin(cells, a->out);
-		record_put_integer(cells, (int64_t)k + 1);
-		record_put_text(cells, id.at, id.n);
-		record_put_float(cells, (float)item->weight);
-		record_put_number(cells, item->content);
-		record_put_number(cells, item->personal);
-		record_put_number(cells, item->bonus);
-		record_put_number(cells, r->temperature);
-		record_put_number(cells, item->logit);
-		if (text_name) {
-			struct span text = a->text_column == SIZE_MAX ? id :
-			    pool_text(a->pool, item->row, a->text_column);
-			record_put_text(cells, text.at, text.n);
-		}
-		if (record_emit(a->out, a->in, a->row[i], cells, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Ids are about to be shown: they must be those that were written. */
-static int
-check_ids(struct attending *a, struct fault *f)
-{
-	for (size_t i = 0; i < a->n_query; i++) {
-		for (size_t k = 0; k < a->result[i].n_item; k++)
-			if (pool_check_row(a->pool, a->result[i].item[k].row, f) < 0)
-				return -1;
-		for (size_t c = 0; c < a->n_chosen[i]; c++)
-			if (pool_check_row(a->pool, a->chosen[i * n_choose + c], f) < 0)
-				return -1;
-	}
-	return 0;
-}
-
-static int
-emit(struct attending *a, struct fault *f)
-{
-	if (n_choose > 0)
-		thread_for(record_options.n_thread, a->n_query, choose, a);
-	if (check_ids(a, f) < 0)
-		return -1;
-	if (!explain)
-		thread_for(record_options.n_thread, a->n_query, put_result, a);
-	for (size_t i = 0; i < a->n_query; i++) {
-		if (explain ? emit_explanation(a, i, f) < 0 : record_emit(a->out, a->in, a->row[i], &a->cells[i], f) < 0)
-			return -1;
-		if (a->npy && npy_put(a->npy, a->result[i].z, 1, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int
 attend_batch_of(struct attending *a, size_t n, struct fault *f)
 {
@@ -606,7 +419,7 @@ attend_batch_of(struct attending *a, size_t n, struct fault *f)
 	int stopped = read_queries(a, n, &bad) < 0;
 
 	if (a->n_query > 0) {
-		if (ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || emit(a, f) < 0)
+		if (ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || attending_emit(a, f) < 0)
 			return -1;
 		a->n_asked += a->n_query;
 	}
@@ -647,9 +460,9 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--kappa: expected 0 or more, got %g", kappa);
 	if (!isnan(beta) && beta <= 0)
 		opt_usage(p, "--beta: expected more than 0, got %g", beta);
-	if (text_name && !explain)
+	if (attend_wish.text_name && !attend_wish.explain)
 		opt_usage(p, "--text: goes with --explain");
-	if (n_choose > 0 && explain)
+	if (attend_wish.n_choose > 0 && attend_wish.explain)
 		opt_usage(p, "--choose: not together with --explain");
 
 	int failed = mat_check(&f) < 0 || open_pool(&a, &f) < 0 || (is_open = open_state(&a, &f)) < 0 ||

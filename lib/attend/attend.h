@@ -31,7 +31,8 @@
 
 struct attend_kernel;
 
-enum { ATTEND_N_SHARP = 64 };   /* rows that tau is taken over */
+enum { ATTEND_N_SHARP = 64,     /* rows that tau is taken over */
+	ATTEND_TILE = 1024 };           /* rows whose sums are taken together; shards begin at multiples */
 
 /* How numbers of rows are kept: float32, float16, bfloat16, or bytes with a scale for each row. */
 enum attend_type { ATTEND_F32, ATTEND_F16, ATTEND_BF16, ATTEND_I8 };

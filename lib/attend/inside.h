@@ -7,7 +7,7 @@
 #include "attend/attend.h"
 #include "attend/kernel.h"
 
-enum { TILE_ROWS = 1024 };      /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
+enum { TILE_ROWS = ATTEND_TILE };       /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
 
 /* exp(-80) is far below what float can add to the best weight of 1, and far above its subnormals, which are slow. */
 #define LOGIT_FLOOR (-80.)
