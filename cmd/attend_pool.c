@@ -28,9 +28,21 @@ span(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f)
 	return 0;
 }
 
+static int
+sketch(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f)
+{
+	struct pool_kept kept;
+
+	if (pool_kept(arg, from, n, POOL_SKETCH, &kept, f) < 0)
+		return -1;
+	*out = (struct attend_sketch){ kept.sketch, kept.i_sketch, kept.cluster, kept.n };
+	return 0;
+}
+
 struct attend_pool
 attending_pool(struct pool *p, const double *mean)
 {
 	return (struct attend_pool){ .n_row = pool_n(p), .dim = pool_dim(p), .n_cluster = pool_n_cluster(p), .mean = mean, .rows = rows,
-	    .cluster = cluster, .span = span, .arg = p };
+	    .cluster = cluster, .span = span,
+	    .sketch = pool_has_sketch(p) ? sketch : NULL, .arg = p };
 }

@@ -63,6 +63,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	a->top = xcalloc(n_query_max * a->n_top, sizeof *a->top);
 	a->by_row = xcalloc(n_query_max * a->n_top, sizeof *a->by_row);
 	a->settled = xcalloc(n_query_max, sizeof *a->settled);
+	a->sparse = xcalloc(n_query_max, sizeof *a->sparse);
 	a->worker = xcalloc(a->set.n_thread, sizeof *a->worker);
 	for (size_t t = 0; t < a->set.n_thread; t++) {
 		struct worker *w = &a->worker[t];
@@ -101,6 +102,12 @@ attend_free(struct attend *a)
 	}
 	free(a->worker);
 	free(a->cluster);
+	for (size_t i = 0; i < a->n_query_max; i++) {
+		free(a->sparse[i].row);
+		free(a->sparse[i].weight);
+	}
+	free(a->sparse);
+	attend_bound_free(a->bound);
 	free(a->settled);
 	free(a->by_row);
 	free(a->top);
@@ -210,6 +217,33 @@ total_add_z(int64_t *to, const float *z, size_t dim)
 		to[d] += (int64_t)(z[d] * (1 / Z_UNIT) + rounder - rounder);
 }
 
+/* A file made wrong on purpose may hold rows of any length: what they add up to shows it before it leaves the range that
+   whole numbers have. Returns -1. */
+int
+attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile)
+{
+	struct fault f;
+
+	fault(&f, EX_DATAERR, "pool: rows %zu to %zu hold numbers that no unit row has", tile * TILE_ROWS, tile_end(a, tile) - 1);
+	return keep_fault(w, tile, &f);
+}
+
+int
+attend_sum_is_possible(const double sum[2])
+{
+	return sum[0] <= 2 * TILE_ROWS && fabs(sum[1]) <= 2 * TILE_ROWS;
+}
+
+int
+attend_z_is_possible(const float *z, size_t dim)
+{
+	int right = 1;
+
+	for (size_t d = 0; d < dim; d++)
+		right &= fabsf(z[d]) <= 2 * TILE_ROWS;
+	return right;
+}
+
 /* -- the two passes -- */
 
 /* Rows of a span that several queries pass over are made float once. Their scale stays apart. */
@@ -228,24 +262,35 @@ score_tile(void *arg, size_t tile, size_t worker)
 {
 	struct attend *a = arg;
 	struct worker *w = &a->worker[worker];
-	size_t dim = a->pool.dim, from = tile * TILE_ROWS, end = tile_end(a, tile);
+	size_t dim = a->pool.dim, from = tile * TILE_ROWS, end = tile_end(a, tile), n_query = a->n_query - a->first;
 	struct attend_span s;
 
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
 			return;
-		float *score = weight_at(a, 0, j);
-		if (s.type == ATTEND_F32 || a->n_query < 4) {
-			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q, a->n_query, score, TILE_ROWS);
+		float *score = weight_at(a, a->first, j);
+		const float *q = a->q + a->first * a->n_pad;
+		if (s.type == ATTEND_F32 || n_query < 4) {
+			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS);
 			continue;
 		}
-		a->kernel->scores(ATTEND_F32, widened(a, &s, w->tile), NULL, s.n, dim, a->q, a->n_query, score, TILE_ROWS);
-		for (size_t i = 0; s.type == ATTEND_I8 && i < a->n_query; i++)
+		a->kernel->scores(ATTEND_F32, widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS);
+		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
 			for (size_t k = 0; k < s.n; k++)
 				score[i * TILE_ROWS + k] *= s.scale[k];
 	}
-	for (size_t i = 0; i < a->n_query; i++)
+	for (size_t i = a->first; i < a->n_query; i++)
 		a->most[i * a->n_tile + tile] = a->kernel->largest(attend_weights(a, i, tile), end - from);
+}
+
+/* The heaviest rows go in by their logits in double. */
+static void
+set_aside(struct attend *a, size_t i, size_t from, size_t end)
+{
+	const struct attend_item *by_row = a->settled[i].in_order;
+
+	for (size_t t = attend_first_from(by_row, a->n_top, from); t < a->n_top && by_row[t].row < end; t++)
+		*weight_at(a, i, by_row[t].row) = -FLT_MAX;
 }
 
 struct row_source {
@@ -262,67 +307,62 @@ row_of(void *arg, size_t row)
 	return attend_row(s->a, row, s->w->row, s->w, s->task);
 }
 
-/* The best rows of a query, and its temperature. */
-static void
-settle(void *arg, size_t i, size_t worker)
+/* The best rows of a query in order, and its temperature. */
+int
+attend_settle_query(struct attend *a, size_t i, struct worker *w)
 {
-	struct attend *a = arg;
-	struct worker *w = &a->worker[worker];
 	struct row_source source = { a, w, i };
 	const struct attend_query *query = &a->query[i];
-	struct attend_item *top = a->top + i * a->n_top, *by_row = a->by_row + i * a->n_top;
+	struct attend_item *top = a->top + i * a->n_top;
 
 	if (query->user_mean && query->n_scratch > w->n_scratch) {
 		w->scratch = xrealloc(w->scratch, query->n_scratch, sizeof *w->scratch);
 		w->n_scratch = query->n_scratch;
 	}
-	if (attend_find_top(a, i, w) < 0 || attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row_of, &source,
-	    w->f, w->scratch, &a->settled[i]) < 0)
-		return;
-	/* The heaviest rows are set aside: they go in by their logits in double. */
-	for (size_t j = 0; j < a->n_top; j++)
-		*weight_at(a, i, top[j].row) = -FLT_MAX;
+	if (attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row_of, &source, w->f, w->scratch, &a->settled[i]) < 0)
+		return -1;
+	if (!isfinite(a->settled[i].best) || !isfinite(a->settled[i].temperature))
+		return attend_rows_are_impossible(a, w, top[0].row / TILE_ROWS);
+	struct attend_item *by_row = a->by_row + i * a->n_top;
 	memcpy(by_row, top, a->n_top * sizeof *top);
 	qsort(by_row, a->n_top, sizeof *by_row, attend_by_row);
 	a->settled[i].in_order = by_row;
+	return 0;
+}
+
+static void
+settle(void *arg, size_t i, size_t worker)
+{
+	struct attend *a = arg;
+
+	if (attend_find_top(a, i, &a->worker[worker]) < 0 || attend_settle_query(a, i, &a->worker[worker]) < 0)
+		return;
+	set_aside(a, i, 0, a->pool.n_row);
 }
 
 /* exp((l - best) / T) of a row that was scored again. */
-static float
-top_weight(const struct attend *a, size_t i, double logit)
+float
+attend_top_weight(const struct attend *a, size_t i, double logit)
 {
 	double l = (logit - a->settled[i].best) / a->settled[i].temperature;
 
 	return l > LOGIT_FLOOR ? (float)exp(l) : 0;
 }
 
-/* The first of the best rows, by row, that is not before row. */
-static size_t
-first_from(const struct attend_item *by_row, size_t n, size_t row)
-{
-	size_t low = 0, high = n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (by_row[middle].row < row)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. */
-static void
+static int
 weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, struct worker *w)
 {
 	const struct settled *at = &a->settled[i];
 	double sum[2];
 
 	a->kernel->weigh(weight_at(a, i, from), add, end - from, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+	if (!attend_sum_is_possible(sum))
+		return attend_rows_are_impossible(a, w, from / TILE_ROWS);
 	total_add(&w->total[i], sum);
-	for (size_t t = first_from(at->in_order, a->n_top, from); t < a->n_top && at->in_order[t].row < end; t++)
-		*weight_at(a, i, at->in_order[t].row) = top_weight(a, i, at->in_order[t].logit);
+	for (size_t t = attend_first_from(at->in_order, a->n_top, from); t < a->n_top && at->in_order[t].row < end; t++)
+		*weight_at(a, i, at->in_order[t].row) = attend_top_weight(a, i, at->in_order[t].logit);
+	return 0;
 }
 
 /* Queries that need most rows of a span share one product; w->near holds their weights. */
@@ -361,7 +401,7 @@ blend_span(struct attend *a, size_t from, const struct attend_span *s, struct wo
 	const float w_least = (float)a->w_least, *rows = NULL;
 	size_t near[NEAR_QUERIES], n_near = 0;
 
-	for (size_t i = 0; i < a->n_query; i++) {
+	for (size_t i = a->first; i < a->n_query; i++) {
 		if (is_too_light(a, i, from / TILE_ROWS))
 			continue;
 		const float *weight = weight_at(a, i, from);
@@ -374,7 +414,7 @@ blend_span(struct attend *a, size_t from, const struct attend_span *s, struct wo
 		}
 		if (n_some == 0)
 			continue;
-		if (a->n_query < 3 || n_some < s->n / 2) {
+		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
 			a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad);
 			continue;
 		}
@@ -401,10 +441,11 @@ blend_tile(void *arg, size_t task, size_t worker)
 	size_t tile = a->n_tile - 1 - task, from = tile * TILE_ROWS, end = tile_end(a, tile);
 	struct attend_span s;
 
-	memset(w->part, 0, a->n_query * a->n_pad * sizeof *w->part);
-	for (size_t i = 0; i < a->n_query; i++) {
+	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
+	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!a->query[i].bonus) {
-			weigh_rows(a, i, from, end, NULL, w);
+			if (weigh_rows(a, i, from, end, NULL, w) < 0)
+				return;
 			continue;
 		}
 		for (size_t j = from; j < end; j += s.n) {
@@ -413,15 +454,41 @@ blend_tile(void *arg, size_t task, size_t worker)
 			for (size_t k = 0; k < s.n; k++)
 				w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 		}
-		weigh_rows(a, i, from, end, w->add, w);
+		if (weigh_rows(a, i, from, end, w->add, w) < 0)
+			return;
 	}
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
 			return;
 		blend_span(a, j, &s, w);
 	}
-	for (size_t i = 0; i < a->n_query; i++)
+	for (size_t i = a->first; i < a->n_query; i++) {
+		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
+			attend_rows_are_impossible(a, w, tile);
+			return;
+		}
 		total_add_z(w->total[i].z, w->part + i * a->n_pad, a->pool.dim);
+	}
+}
+
+static void
+pass_tile(void *arg, size_t task, size_t worker)
+{
+	struct attend *a = arg;
+	size_t tile = a->n_tile - 1 - task;
+
+	score_tile(a, tile, worker);
+	for (size_t i = a->first; i < a->n_query; i++)
+		set_aside(a, i, tile * TILE_ROWS, tile_end(a, tile));
+	blend_tile(a, task, worker);
+}
+
+/* Queries whose best rows are known are scored, weighed and blended tile by tile. */
+static int
+one_pass(struct attend *a, struct fault *f)
+{
+	thread_for(a->set.n_thread, a->n_tile, pass_tile, a);
+	return attend_first_fault(a, f);
 }
 
 /* What all threads found of query i, in the first one's total. */
@@ -451,7 +518,7 @@ finish(struct attend *a, size_t i)
 
 	/* Entropy needs no logarithm of a weight: with e_j = exp(l_j), - sum A ln A = ln sum e - sum e l / sum e. */
 	for (size_t j = 0; j < a->n_top; j++) {
-		top[j].weight = top_weight(a, i, top[j].logit);
+		top[j].weight = attend_top_weight(a, i, top[j].logit);
 		total += top[j].weight;
 		sum_el += top[j].weight * ((top[j].logit - at->best) / at->temperature);
 	}
@@ -461,7 +528,9 @@ finish(struct attend *a, size_t i)
 		z[d] = (float)((double)all->z[d] * Z_UNIT / total);
 	a->sum[i] = total;
 	a->result[i] = (struct attend_result){ .z = z, .item = top, .n_item = a->set.n_top < a->n_top ? a->set.n_top : a->n_top,
-	    .entropy_nats = fmax(0, log(total) - sum_el / total), .uncertainty = at->tau, .temperature = at->temperature };
+	    .entropy_nats = fmax(0, log(total) - sum_el / total), .uncertainty = at->tau, .temperature = at->temperature,
+	    .certificate = a->sparse[i].is_sparse ? a->sparse[i].certificate : 0,
+	    .read = a->sparse[i].is_sparse ? (double)a->sparse[i].n / (double)a->pool.n_row : 1 };
 }
 
 static int
@@ -485,6 +554,7 @@ static int
 begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f)
 {
 	assert(n_query <= a->n_query_max);
+	a->first = 0;
 	a->n_query = n_query;
 	a->query = query;
 	attend_fault_none(a);
@@ -492,6 +562,7 @@ begin(struct attend *a, size_t n_query, const struct attend_query *query, struct
 		attend_aim(query[i].x, query[i].user_mean, a->set.gain, a->pool.dim, a->q + i * a->n_pad);
 		if (query[i].bonus && !a->cluster && !a->pool.span && learn_clusters(a, f) < 0)
 			return -1;
+		a->sparse[i].is_sparse = 0;
 		for (size_t t = 0; t < a->set.n_thread; t++) {
 			struct total *total = &a->worker[t].total[i];
 			total->w = total->wl = 0;
@@ -501,6 +572,56 @@ begin(struct attend *a, size_t n_query, const struct attend_query *query, struct
 	return 0;
 }
 
+static void
+settle_one(void *arg, size_t task, size_t worker)
+{
+	struct attend *a = arg;
+
+	settle(a, a->first + task, worker);
+}
+
+/* All scores, then the best rows and with them T, then weights and z. */
+static int
+two_passes(struct attend *a, struct fault *f)
+{
+	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
+	if (attend_first_fault(a, f) < 0)
+		return -1;
+	thread_for(a->set.n_thread, a->n_query - a->first, settle_one, a);
+	if (attend_first_fault(a, f) < 0)
+		return -1;
+	thread_for(a->set.n_thread, a->n_tile, blend_tile, a);
+	return attend_first_fault(a, f);
+}
+
+/* With sketches: each query by itself, as far as it leads. 1: all are done, 0: none is. */
+static int
+run_by_bound(struct attend *a, size_t n_query, struct fault *f)
+{
+	/* what knows its temperature beforehand reads rows once; but a batch shares its two passes */
+	enum { FEW = 2, SMALL = 8 * TILE_ROWS };
+
+	if (!a->pool.sketch || a->pool.n_row < SMALL || a->n_top > a->pool.n_row / 16 || (a->set.epsilon <= 0 && n_query > FEW))
+		return 0;
+	for (size_t i = 0; i < n_query; i++) {
+		int how = attend_by_bound(a, i, f);
+		if (how < 0)
+			return -1;
+		a->sparse[i].is_sparse = how == 1;
+		if (how == 1)
+			continue;
+		/* the one query alone, in the place that it has */
+		a->first = i;
+		a->n_query = i + 1;
+		int r = how == 2 ? two_passes(a, f) : one_pass(a, f);
+		a->first = 0;
+		a->n_query = n_query;
+		if (r < 0)
+			return -1;
+	}
+	return 1;
+}
+
 int
 attend_run(struct attend *a, size_t n_query, const struct attend_query *query, struct attend_result *result,
     struct fault *f)
@@ -508,24 +629,38 @@ attend_run(struct attend *a, size_t n_query, const struct attend_query *query, s
 	if (begin(a, n_query, query, f) < 0)
 		return -1;
 	a->result = result;
-	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
-	if (attend_first_fault(a, f) < 0)
+	int is_done = run_by_bound(a, n_query, f);
+	if (is_done < 0)
 		return -1;
-	thread_for(a->set.n_thread, n_query, settle, a);
-	if (attend_first_fault(a, f) < 0)
-		return -1;
-	thread_for(a->set.n_thread, a->n_tile, blend_tile, a);
-	if (attend_first_fault(a, f) < 0)
+	if (!is_done && two_passes(a, f) < 0)
 		return -1;
 	for (size_t i = 0; i < n_query; i++)
 		finish(a, i);
 	return 0;
 }
 
+/* Weights one after the other: of all rows, or of those that were read. */
+static size_t
+n_weight(const struct attend *a, size_t i)
+{
+	return a->sparse[i].is_sparse ? a->sparse[i].n : a->pool.n_row;
+}
+
+static float *
+weight_of(const struct attend *a, size_t i, size_t k)
+{
+	return a->sparse[i].is_sparse ? a->sparse[i].weight + k : weight_at(a, i, k);
+}
+
 double
 attend_weight(const struct attend *a, size_t i, size_t row)
 {
-	return *weight_at(a, i, row) / a->sum[i];
+	if (!a->sparse[i].is_sparse)
+		return *weight_at(a, i, row) / a->sum[i];
+	for (size_t k = 0; k < a->sparse[i].n; k++)
+		if (a->sparse[i].row[k] == row)
+			return a->sparse[i].weight[k] / a->sum[i];
+	return 0;
 }
 
 size_t
@@ -533,23 +668,23 @@ attend_choose(struct attend *a, size_t i, struct rng *r, size_t n, size_t *row, 
 {
 	float *taken = xmalloc(n, sizeof *taken);
 	double rest = a->sum[i];
-	size_t n_chosen = 0;
+	size_t n_chosen = 0, n_all = n_weight(a, i);
 
 	while (n_chosen < n) {
 		double until = rng_uniform(r) * rest, sum = 0;
 		size_t at = SIZE_MAX;
 		/* Rounding may leave sum just below until at the end: then the last row with a weight it is. */
-		for (size_t j = 0; j < a->pool.n_row && sum < until; j++) {
-			float w = *weight_at(a, i, j);
+		for (size_t k = 0; k < n_all && sum < until; k++) {
+			float w = *weight_of(a, i, k);
 			if (w > 0) {
-				at = j;
+				at = k;
 				sum += w;
 			}
 		}
 		if (at == SIZE_MAX)
 			break;
+		float *weight = weight_of(a, i, at);
 		row[n_chosen] = at;
-		float *weight = weight_at(a, i, at);
 		propensity[n_chosen] = fmin(1, *weight / rest);
 		taken[n_chosen++] = *weight;
 		*weight = 0;
@@ -557,11 +692,13 @@ attend_choose(struct attend *a, size_t i, struct rng *r, size_t n, size_t *row, 
 			break;
 		/* Summed again: what is left may be too small to be had by subtracting. */
 		rest = 0;
-		for (size_t j = 0; j < a->pool.n_row; j++)
-			rest += *weight_at(a, i, j);
+		for (size_t k = 0; k < n_all; k++)
+			rest += *weight_of(a, i, k);
 	}
-	for (size_t c = 0; c < n_chosen; c++)
-		*weight_at(a, i, row[c]) = taken[c];
+	for (size_t c = 0; c < n_chosen; c++) {
+		*weight_of(a, i, row[c]) = taken[c];
+		row[c] = a->sparse[i].is_sparse ? a->sparse[i].row[row[c]] : row[c];
+	}
 	free(taken);
 	return n_chosen;
 }

@@ -17,6 +17,10 @@
  *             whatever the batch, its place in it, the number of threads, and the shards a pool is cut into. The best
  *             rows are scored again in double. Weights below 2^-24 / N of the best, all of which sum to
  *             less than float can tell, are left out of z
+ *   epsilon   rows are read from the highest bound of their logit on, until what is unread cannot weigh more than epsilon of
+ *             all: with R the sum of exp((l - l_best) / T) over what was read and U that of the bounds of the rest, the
+ *             total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
+ *             would read too much, and in small pools, all rows are
  *   cost      O(N dim) per query: a batch reads the pool once for its scores, and once more those rows that z needs;
  *             memory 4 N bytes per query
  */
@@ -45,6 +49,13 @@ struct attend_span {            /* rows that lie together, borrowed */
 	size_t n;
 };
 
+struct attend_sketch {          /* of rows that lie together, borrowed; mat/sketch.h */
+	const uint8_t *block;
+	size_t i_first;                 /* the first row's place in the first block */
+	const uint32_t *cluster;        /* [n] */
+	size_t n;
+};
+
 /* What is attended to. rows() gives rows [from, from + n) as float32 [n][dim], borrowed, or put into scratch [n][dim],
    or NULL with *f set; it is called from several threads. cluster() gives a row's number below n_cluster; not called
    while no query has a bonus. span(), which may be NULL: rows as they are kept, from row from on, at least one and at most
@@ -55,6 +66,8 @@ struct attend_pool {
 	const float *(*rows)(void *arg, size_t from, size_t n, float *scratch, struct fault *f);
 	size_t (*cluster)(void *arg, size_t row);
 	int (*span)(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f);
+	/* Sketches of rows, in the same way; NULL: the rows have none. */
+	int (*sketch)(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f);
 	void *arg;
 };
 
@@ -66,6 +79,7 @@ struct attend_settings {
 	double lambda;          /* precision of the prior: what is not known of nobody */
 	size_t n_top;           /* items wanted, > 0; the pool may have fewer */
 	size_t n_thread;
+	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches */
 	size_t n_whole;         /* rows of the pool that this one is a shard of; 0: it is whole */
 	const struct attend_kernel *kernel;     /* kernel.h; NULL: the best of this processor */
 };
@@ -103,6 +117,8 @@ struct attend_result {          /* borrowed until the next attend_run() */
 	double entropy_nats;
 	double uncertainty;             /* tau: standard deviation of the reward foretold for what is attended to */
 	double temperature;             /* T */
+	double certificate;             /* of the total variation between the weights told and A, an upper bound; 0: they are A */
+	double read;                    /* share of the rows that were read whole */
 };
 
 struct attend;

@@ -44,6 +44,14 @@ struct settled {                /* of a query, once its best rows are known */
 	struct attend_item *in_order;   /* [n_top] by row */
 };
 
+struct sparse {                 /* the rows that a query has read, if not all */
+	int is_sparse;
+	size_t *row;            /* [n], in the order of tiles */
+	float *weight;          /* [n] */
+	size_t n, n_cap, n_cap_weight;
+	double certificate;
+};
+
 struct attend {
 	struct attend_pool pool;
 	struct attend_settings set;
@@ -59,11 +67,12 @@ struct attend {
 	struct attend_item *top;        /* [n_query_max][n_top] */
 	struct attend_item *by_row;     /* [n_query_max][n_top] */
 	struct settled *settled;        /* [n_query_max] */
+	struct bound *bound;    /* bound.c's; NULL until it is used */
+	struct sparse *sparse;  /* [n_query_max] */
 	uint32_t *cluster;      /* [n_row], NULL until a query has a bonus and the pool has no span() */
 	struct worker *worker;  /* [n_thread] */
 	/* the batch at hand */
-	size_t n_query;
-	int has_bonus;
+	size_t first, n_query;  /* queries [first, n_query) are worked on */
 	const struct attend_query *query;
 	struct attend_result *result;
 };
@@ -85,10 +94,30 @@ void attend_heap_replace(struct attend_item *heap, size_t n, struct attend_item 
 void attend_heap_make(struct attend_item *heap, size_t n);
 /* The n_top rows of the highest logits, from the scores of the kernel, in no order; bonus is set, as is logit. */
 int attend_find_top(struct attend *a, size_t i, struct worker *w);
+/* Of many rows the n_max best; a tie is won by the lower row, whatever the order they come in. */
+struct attend_heap {
+	struct attend_item *item;
+	size_t n, n_max;
+	double least;           /* once it is full */
+};
+void attend_heap_consider(struct attend_heap *h, size_t row, double logit, double bonus);
 /* The best rows again in double, part by part, and in order; then tau and T. row() gives a row by number or NULL. -1: so. */
 int attend_settle(const struct attend_settings *set, const struct attend_query *query, const double *mean, size_t dim,
     struct attend_item *top, size_t n_top, const float *(*row)(void *arg, size_t row), void *arg, float *f, double *scratch,
     struct settled *out);
 double attend_bonus_of(const struct attend_settings *set, const struct attend_query *query, size_t n_cluster, uint32_t cluster);
+
+float attend_top_weight(const struct attend *a, size_t i, double logit);
+/* The first of rows sorted by row that is not before row. */
+size_t attend_first_from(const struct attend_item *by_row, size_t n, size_t row);
+int attend_sum_is_possible(const double sum[2]);
+int attend_z_is_possible(const float *z, size_t dim);
+int attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile);
+/* tau, T and the order of the best rows, which are in a->top. -1: a row could not be read. */
+int attend_settle_query(struct attend *a, size_t i, struct worker *w);
+/* Rows of query i in the order of bounds, until what is left weighs epsilon at most. 1: done, in the totals of the workers;
+   0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
+int attend_by_bound(struct attend *a, size_t i, struct fault *f);
+void attend_bound_free(struct bound *b);
 
 #endif

@@ -24,10 +24,13 @@ kernel_pad(size_t dim)
 	return (dim + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
 }
 
-/* Codes of a sketch lie in blocks of 16 rows; see sketch.h. */
+/* A query as a sketch meets it (mat/sketch.h): Ra in whole numbers 256 high + low of some unit. Bounds are
+   e reach + (2 c.(256 high + low) - offset) s per + plus, for the errors e and the scales s of the rows. */
 struct kernel_sketch_query {
-	const int8_t *high, *low;       /* [n_code]: the query as whole numbers, 256 high + low */
-	size_t n_code;                  /* codes of a row, a multiple of 8 */
+	const int8_t *high, *low;       /* [n_code] */
+	size_t n_code;                  /* codes of a row, a multiple of 8, at most 2,048 */
+	int32_t offset;                 /* 15 times the sum of the whole numbers */
+	float per, reach, plus;
 };
 
 struct attend_kernel {
@@ -43,11 +46,11 @@ struct attend_kernel {
 	    const float *w, float *z);
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
-	/* score [n] becomes w, 0 where l is below floor; add may be NULL. sum: of w, and of w l. Returns the largest score. */
+	/* score [n] becomes w, 0 where l is below floor (at least -80); add may be NULL. sum: of w, and of w l. Returns the largest score. */
 	void (*weigh)(float *score, const double *add, size_t n, double beta, double best, double t, double floor, double sum[2]);
 	float (*largest)(const float *score, size_t n);         /* n > 0 */
-	/* sum_i code_i query_i of 16 rows times n_block: whole numbers, so the same in any order. */
-	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum);
+	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */
+	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *block, size_t n_block, float *bound);
 };
 
 /* The best of this processor; or by name: "avx512", "avx2", "neon", "plain". NULL: it has none such. */

@@ -81,35 +81,33 @@ v_sum16(const V *x, float *out)
 }
 
 __attribute__((target("avx2"))) static void
-sketch_avx2(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
 	const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
 
-	for (size_t b = 0; b < n_block; b++, sum += 16) {
-		__m256i high[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() }, low[2] = { high[0], high[0] };
-		for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-			int32_t h[2], l[2];
-			memcpy(h, q->high + k, sizeof h);
-			memcpy(l, q->low + k, sizeof l);
-			for (size_t i = 0; i < 2; i++) {
-				__m256i c = _mm256_loadu_si256((const void *)(code + 32 * i));
-				__m256i first = _mm256_and_si256(c, nibble), second = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
-				/* pairs of products stay below 2^13, and two of them below 2^15 */
-				__m256i hs = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(h[0])),
-				    _mm256_maddubs_epi16(second, _mm256_set1_epi32(h[1])));
-				__m256i ls = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(l[0])),
-				    _mm256_maddubs_epi16(second, _mm256_set1_epi32(l[1])));
-				high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(hs, one));
-				low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(ls, one));
-			}
+	__m256i high[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() }, low[2] = { high[0], high[0] };
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
+		int32_t h[2], l[2];
+		memcpy(h, q->high + k, sizeof h);
+		memcpy(l, q->low + k, sizeof l);
+		for (size_t i = 0; i < 2; i++) {
+			__m256i c = _mm256_loadu_si256((const void *)(code + 32 * i));
+			__m256i first = _mm256_and_si256(c, nibble), second = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+			/* pairs of products stay below 2^13, and two of them below 2^15 */
+			__m256i hs = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(h[0])),
+			    _mm256_maddubs_epi16(second, _mm256_set1_epi32(h[1])));
+			__m256i ls = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(l[0])),
+			    _mm256_maddubs_epi16(second, _mm256_set1_epi32(l[1])));
+			high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(hs, one));
+			low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(ls, one));
 		}
-		for (size_t i = 0; i < 2; i++)
-			_mm256_storeu_si256((void *)(sum + 8 * i), _mm256_add_epi32(_mm256_slli_epi32(high[i], 8), low[i]));
 	}
+	for (size_t i = 0; i < 2; i++)
+		_mm256_storeu_si256((void *)(sum + 8 * i), _mm256_add_epi32(_mm256_slli_epi32(high[i], 8), low[i]));
 }
 
 #define NAME avx2
-#define SKETCH sketch_avx2
+#define SKETCH codes_avx2
 #define GEMM_Q 2
 #define GEMM_R 2
 #define BLEND_C 2

@@ -70,65 +70,61 @@ v_sum16(const V *x, float *out)
 }
 
 __attribute__((target("avx512f,avx512bw,avx512vnni"))) static void
-sketch_vnni(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_vnni(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
 	const __m512i nibble = _mm512_set1_epi8(15);
 
-	for (size_t b = 0; b < n_block; b++, sum += 16) {
-		__m512i high = _mm512_setzero_si512(), low = high, high2 = high, low2 = high;
-		for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-			int32_t h[2], l[2];
-			__m512i c = _mm512_loadu_si512(code);
-			__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
-			_mm_prefetch((const char *)code + 4096, _MM_HINT_T0);
-			memcpy(h, q->high + k, sizeof h);
-			memcpy(l, q->low + k, sizeof l);
-			high = _mm512_dpbusd_epi32(high, first, _mm512_set1_epi32(h[0]));
-			high2 = _mm512_dpbusd_epi32(high2, second, _mm512_set1_epi32(h[1]));
-			low = _mm512_dpbusd_epi32(low, first, _mm512_set1_epi32(l[0]));
-			low2 = _mm512_dpbusd_epi32(low2, second, _mm512_set1_epi32(l[1]));
-		}
-		high = _mm512_slli_epi32(_mm512_add_epi32(high, high2), 8);
-		_mm512_storeu_si512(sum, _mm512_add_epi32(high, _mm512_add_epi32(low, low2)));
+	__m512i high = _mm512_setzero_si512(), low = high, high2 = high, low2 = high;
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
+		int32_t h[2], l[2];
+		__m512i c = _mm512_loadu_si512(code);
+		__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
+		_mm_prefetch((const char *)code + 4096, _MM_HINT_T0);
+		memcpy(h, q->high + k, sizeof h);
+		memcpy(l, q->low + k, sizeof l);
+		high = _mm512_dpbusd_epi32(high, first, _mm512_set1_epi32(h[0]));
+		high2 = _mm512_dpbusd_epi32(high2, second, _mm512_set1_epi32(h[1]));
+		low = _mm512_dpbusd_epi32(low, first, _mm512_set1_epi32(l[0]));
+		low2 = _mm512_dpbusd_epi32(low2, second, _mm512_set1_epi32(l[1]));
 	}
+	high = _mm512_slli_epi32(_mm512_add_epi32(high, high2), 8);
+	_mm512_storeu_si512(sum, _mm512_add_epi32(high, _mm512_add_epi32(low, low2)));
 }
 
 __attribute__((target("avx512f,avx512bw"))) static void
-sketch_bw(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_bw(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
 	const __m512i nibble = _mm512_set1_epi8(15), one = _mm512_set1_epi16(1);
 
-	for (size_t b = 0; b < n_block; b++, sum += 16) {
-		__m512i high = _mm512_setzero_si512(), low = high;
-		for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-			int32_t h[2], l[2];
-			__m512i c = _mm512_loadu_si512(code);
-			__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
-			memcpy(h, q->high + k, sizeof h);
-			memcpy(l, q->low + k, sizeof l);
-			/* pairs of products stay below 2^13, and two of them below 2^15 */
-			__m512i hs = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(h[0])),
-			    _mm512_maddubs_epi16(second, _mm512_set1_epi32(h[1])));
-			__m512i ls = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(l[0])),
-			    _mm512_maddubs_epi16(second, _mm512_set1_epi32(l[1])));
-			high = _mm512_add_epi32(high, _mm512_madd_epi16(hs, one));
-			low = _mm512_add_epi32(low, _mm512_madd_epi16(ls, one));
-		}
-		_mm512_storeu_si512(sum, _mm512_add_epi32(_mm512_slli_epi32(high, 8), low));
+	__m512i high = _mm512_setzero_si512(), low = high;
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
+		int32_t h[2], l[2];
+		__m512i c = _mm512_loadu_si512(code);
+		__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
+		memcpy(h, q->high + k, sizeof h);
+		memcpy(l, q->low + k, sizeof l);
+		/* pairs of products stay below 2^13, and two of them below 2^15 */
+		__m512i hs = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(h[0])),
+		    _mm512_maddubs_epi16(second, _mm512_set1_epi32(h[1])));
+		__m512i ls = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(l[0])),
+		    _mm512_maddubs_epi16(second, _mm512_set1_epi32(l[1])));
+		high = _mm512_add_epi32(high, _mm512_madd_epi16(hs, one));
+		low = _mm512_add_epi32(low, _mm512_madd_epi16(ls, one));
 	}
+	_mm512_storeu_si512(sum, _mm512_add_epi32(_mm512_slli_epi32(high, 8), low));
 }
 
 static void
-sketch_avx512(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_avx512(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
 	if (__builtin_cpu_supports("avx512vnni"))
-		sketch_vnni(q, code, n_block, sum);
+		codes_vnni(q, code, sum);
 	else
-		sketch_bw(q, code, n_block, sum);
+		codes_bw(q, code, sum);
 }
 
 #define NAME avx512
-#define SKETCH sketch_avx512
+#define SKETCH codes_avx512
 #define GEMM_Q 4
 #define GEMM_R 4
 #define BLEND_C 8

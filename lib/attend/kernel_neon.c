@@ -31,7 +31,7 @@ IN void v_store(float *at, V x) { vst1q_f32(at, x.a); vst1q_f32(at + 4, x.b); vs
 #define EACH(f, x, y) (V){ f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d) }
 IN V v_add(V x, V y) { return EACH(vaddq_f32, x, y); }
 IN V v_mul(V x, V y) { return EACH(vmulq_f32, x, y); }
-IN V v_max(V x, V y) { return EACH(vmaxq_f32, x, y); }
+IN V v_max(V x, V y) { return EACH(vmaxnmq_f32, x, y); }
 IN V v_fma(V x, V y, V z) { return (V){ vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c), vfmaq_f32(z.d, x.d, y.d) }; }
 IN V v_round(V x) { return (V){ vrndnq_f32(x.a), vrndnq_f32(x.b), vrndnq_f32(x.c), vrndnq_f32(x.d) }; }
 IN float32x4_t power4(float32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)); }
@@ -75,35 +75,33 @@ v_sum16(const V *x, float *out)
 }
 
 static void
-sketch_neon(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_neon(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
-	for (size_t b = 0; b < n_block; b++, sum += 16) {
-		int32x4_t high[4], low[4];
-		for (size_t i = 0; i < 4; i++)
-			high[i] = low[i] = vdupq_n_s32(0);
-		for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-			int32_t h[2], l[2];
-			memcpy(h, q->high + k, sizeof h);
-			memcpy(l, q->low + k, sizeof l);
-			for (size_t i = 0; i < 4; i++) {
-				uint8x16_t c = vld1q_u8(code + 16 * i);
-				for (size_t half = 0; half < 2; half++) {
-					int8x16_t n = vreinterpretq_s8_u8(half ? vshrq_n_u8(c, 4) : vandq_u8(c, vdupq_n_u8(15)));
-					int8x16_t qh = vreinterpretq_s8_s32(vdupq_n_s32(h[half])), ql = vreinterpretq_s8_s32(vdupq_n_s32(l[half]));
-					int16x8_t h0 = vmull_s8(vget_low_s8(n), vget_low_s8(qh)), h1 = vmull_s8(vget_high_s8(n), vget_high_s8(qh));
-					int16x8_t l0 = vmull_s8(vget_low_s8(n), vget_low_s8(ql)), l1 = vmull_s8(vget_high_s8(n), vget_high_s8(ql));
-					high[i] = vaddq_s32(high[i], vpaddlq_s16(vpaddq_s16(h0, h1)));
-					low[i] = vaddq_s32(low[i], vpaddlq_s16(vpaddq_s16(l0, l1)));
-				}
+	int32x4_t high[4], low[4];
+	for (size_t i = 0; i < 4; i++)
+		high[i] = low[i] = vdupq_n_s32(0);
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
+		int32_t h[2], l[2];
+		memcpy(h, q->high + k, sizeof h);
+		memcpy(l, q->low + k, sizeof l);
+		for (size_t i = 0; i < 4; i++) {
+			uint8x16_t c = vld1q_u8(code + 16 * i);
+			for (size_t half = 0; half < 2; half++) {
+				int8x16_t n = vreinterpretq_s8_u8(half ? vshrq_n_u8(c, 4) : vandq_u8(c, vdupq_n_u8(15)));
+				int8x16_t qh = vreinterpretq_s8_s32(vdupq_n_s32(h[half])), ql = vreinterpretq_s8_s32(vdupq_n_s32(l[half]));
+				int16x8_t h0 = vmull_s8(vget_low_s8(n), vget_low_s8(qh)), h1 = vmull_s8(vget_high_s8(n), vget_high_s8(qh));
+				int16x8_t l0 = vmull_s8(vget_low_s8(n), vget_low_s8(ql)), l1 = vmull_s8(vget_high_s8(n), vget_high_s8(ql));
+				high[i] = vaddq_s32(high[i], vpaddlq_s16(vpaddq_s16(h0, h1)));
+				low[i] = vaddq_s32(low[i], vpaddlq_s16(vpaddq_s16(l0, l1)));
 			}
 		}
-		for (size_t i = 0; i < 4; i++)
-			vst1q_s32(sum + 4 * i, vaddq_s32(vshlq_n_s32(high[i], 8), low[i]));
 	}
+	for (size_t i = 0; i < 4; i++)
+		vst1q_s32(sum + 4 * i, vaddq_s32(vshlq_n_s32(high[i], 8), low[i]));
 }
 
 #define NAME neon
-#define SKETCH sketch_neon
+#define SKETCH codes_neon
 #define GEMM_Q 2
 #define GEMM_R 2
 #define BLEND_C 2

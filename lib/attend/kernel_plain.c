@@ -63,22 +63,20 @@ v_sum16(const V *x, float *out)
 }
 
 static void
-sketch_plain(const struct kernel_sketch_query *q, const uint8_t *code, size_t n_block, int32_t *sum)
+codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
-	for (size_t b = 0; b < n_block; b++, sum += 16) {
-		memset(sum, 0, 16 * sizeof *sum);
-		for (size_t k = 0; k < q->n_code; k += 8, code += 64)
-			for (size_t r = 0; r < 16; r++)
-				for (size_t i = 0; i < 4; i++) {
-					int c = code[4 * r + i];
-					sum[r] += (c & 15) * (256 * q->high[k + i] + q->low[k + i]) +
-					    (c >> 4) * (256 * q->high[k + 4 + i] + q->low[k + 4 + i]);
-				}
-	}
+	memset(sum, 0, 16 * sizeof *sum);
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64)
+		for (size_t r = 0; r < 16; r++)
+			for (size_t i = 0; i < 4; i++) {
+				int c = code[4 * r + i];
+				sum[r] += (c & 15) * (256 * q->high[k + i] + q->low[k + i]) +
+				    (c >> 4) * (256 * q->high[k + 4 + i] + q->low[k + 4 + i]);
+			}
 }
 
 #define NAME plain
-#define SKETCH sketch_plain
+#define SKETCH codes_plain
 #define GEMM_Q 2
 #define GEMM_R 2
 #define BLEND_C 2

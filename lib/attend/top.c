@@ -27,6 +27,21 @@ attend_by_row(const void *s, const void *t)
 	return a->row < b->row ? -1 : a->row > b->row;
 }
 
+size_t
+attend_first_from(const struct attend_item *by_row, size_t n, size_t row)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (by_row[middle].row < row)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* The first of heap [n] stands behind all others; item takes its place and sinks to its own. */
 void
 attend_heap_replace(struct attend_item *heap, size_t n, struct attend_item item)
@@ -62,27 +77,19 @@ attend_bonus_of(const struct attend_settings *set, const struct attend_query *qu
 	return query->bonus ? set->alpha * query->bonus[cluster < n_cluster ? cluster : 0] : 0;
 }
 
-struct heap {
-	struct attend_item *item;
-	size_t n, n_max;
-	double least;           /* once it is full */
-};
-
-static void
-consider(struct heap *h, size_t row, double logit, double bonus)
+void
+attend_heap_consider(struct attend_heap *h, size_t row, double logit, double bonus)
 {
 	struct attend_item item = { .row = row, .logit = logit, .bonus = bonus };
 
 	if (h->n < h->n_max) {
 		h->item[h->n++] = item;
-		if (h->n == h->n_max) {
-			attend_heap_make(h->item, h->n);
-			h->least = h->item[0].logit;
-		}
-	} else if (logit > h->least) {  /* on a tie the row that came first stays */
+		if (h->n < h->n_max)
+			return;
+		attend_heap_make(h->item, h->n);
+	} else if (attend_before(&item, &h->item[0]))
 		attend_heap_replace(h->item, h->n, item);
-		h->least = h->item[0].logit;
-	}
+	h->least = h->item[0].logit;
 }
 
 int
@@ -90,7 +97,7 @@ attend_find_top(struct attend *a, size_t i, struct worker *w)
 {
 	const struct attend_query *query = &a->query[i];
 	const struct attend_settings *set = &a->set;
-	struct heap h = { .item = a->top + i * a->n_top, .n_max = a->n_top };
+	struct attend_heap h = { .item = a->top + i * a->n_top, .n_max = a->n_top };
 	double most_bonus = 0;
 
 	for (size_t c = 0; query->bonus && c < a->pool.n_cluster; c++) {
@@ -109,7 +116,7 @@ attend_find_top(struct attend *a, size_t i, struct worker *w)
 			for (size_t j = from; j < end; j++) {
 				double logit = set->beta * score[j];
 				if (h.n < h.n_max || logit > h.least)
-					consider(&h, j, logit, 0);
+					attend_heap_consider(&h, j, logit, 0);
 			}
 			continue;
 		}
@@ -121,7 +128,7 @@ attend_find_top(struct attend *a, size_t i, struct worker *w)
 				double bonus = attend_bonus_of(set, query, a->pool.n_cluster, s.cluster[k]);
 				double logit = set->beta * score[j + k] + bonus;
 				if (h.n < h.n_max || logit > h.least)
-					consider(&h, j + k, logit, bonus);
+					attend_heap_consider(&h, j + k, logit, bonus);
 			}
 		}
 	}

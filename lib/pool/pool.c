@@ -384,6 +384,18 @@ are_possible(const struct segment *s, size_t dim, size_t from, size_t n)
 	return right;
 }
 
+/* Rows [from, from + n) of a segment are what was written. */
+static int
+verify_bytes(const struct segment *s, size_t dim, size_t from, size_t n, struct fault *f)
+{
+	size_t row_bytes = dim * pool_store_size(s->store);
+
+	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0 ||
+	    tensor_verify(s->file, (const char *)s->x + from * row_bytes, n * row_bytes, f) < 0)
+		return -1;
+	return s->scale ? tensor_verify(s->file, s->scale + from, n * sizeof *s->scale, f) : 0;
+}
+
 /* Rows [from, from + n) of a segment are what was written, and that is numbers which a unit row may have: sums over them
    are finite. */
 static int
@@ -391,7 +403,7 @@ verify_rows(const struct segment *s, size_t dim, size_t from, size_t n, struct f
 {
 	size_t row_bytes = dim * pool_store_size(s->store);
 
-	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0)
+	if (verify_bytes(s, dim, from, n, f) < 0)
 		return -1;
 	for (size_t run = from / POOL_RUN; run * POOL_RUN < from + n; run++) {
 		if (atomic_load_explicit(&s->sound[run], memory_order_relaxed))
@@ -426,7 +438,7 @@ pool_kept(struct pool *p, size_t from, size_t n, enum pool_part what, struct poo
 	size_t i = from - s->start, n_here = s->n - i < n ? s->n - i : n;
 
 	if (!p->trusting && (what == POOL_SKETCH && s->sketch ? verify_sketch(s, p->dim, i, n_here, f) :
-	    verify_rows(s, p->dim, i, n_here, f)) < 0)
+	    verify_bytes(s, p->dim, i, n_here, f)) < 0)
 		return -1;
 	*out = (struct pool_kept){ .store = s->store, .x = (const char *)s->x + i * p->dim * pool_store_size(s->store),
 	    .scale = s->scale ? s->scale + i : NULL, .cluster = s->cluster + i, .i_sketch = i % MAT_SKETCH_ROWS, .n = n_here,

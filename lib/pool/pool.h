@@ -45,7 +45,8 @@ struct pool_kept {
 	size_t n;
 };
 /* what: POOL_VECTORS or POOL_SKETCH, that of which the bytes are verified, if they were not before; x is then borrowed
-   unverified, and rows read from it must be asked for. 0, or -1 with *f set. Safe from several threads. */
+   unverified, and rows read from it must be asked for. That the bytes are numbers of unit rows, as pool_rows() makes sure
+   of, is left to the caller: a file made wrong on purpose may hold any. 0, or -1 with *f set. Safe from several threads. */
 enum pool_part { POOL_VECTORS, POOL_SKETCH };
 int pool_kept(struct pool *p, size_t from, size_t n, enum pool_part what, struct pool_kept *out, struct fault *f);
 int pool_has_sketch(const struct pool *p);      /* all segments with rows have one */

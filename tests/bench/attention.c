@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "mat/mat.h"
+#include "mat/sketch.h"
 #include "pool/pool.h"
 
 enum { N_QUERY = 256, REPEAT = 7, N_THREAD_MAX = 64 };
@@ -23,6 +24,7 @@ static uint16_t *half;          /* [n_row][dim], bfloat16 or float16 */
 static int8_t *byte;            /* [n_row][dim] */
 static float *scale;            /* [n_row] */
 static uint32_t *cluster;       /* [n_row] */
+static uint8_t *blocks;         /* [n_row / 16][mat_sketch_block(dim)] */
 static enum attend_type type;
 static volatile double sink;
 
@@ -35,6 +37,8 @@ now_ms(void)
 	return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
+static void read_all(void *arg);
+
 static int
 by_value(const void *a, const void *b)
 {
@@ -43,19 +47,25 @@ by_value(const void *a, const void *b)
 	return s < t ? -1 : s > t;
 }
 
-/* Median of REPEAT. */
+/* Medians of REPEAT, each run of what beside one of read_all(): a machine that is shared changes its speed. */
 static double
-median_ms(void (*what)(void *arg), void *arg)
+median_ms(void (*what)(void *arg), void *arg, double *of_read)
 {
-	double took[REPEAT];
+	double took[REPEAT], ratio[REPEAT];
 
 	what(arg);
 	for (size_t i = 0; i < REPEAT; i++) {
 		double t = now_ms();
 		what(arg);
 		took[i] = now_ms() - t;
+		t = now_ms();
+		read_all(NULL);
+		ratio[i] = took[i] / (now_ms() - t);
 	}
 	qsort(took, REPEAT, sizeof *took, by_value);
+	qsort(ratio, REPEAT, sizeof *ratio, by_value);
+	if (of_read)
+		*of_read = ratio[REPEAT / 2];
 	return took[REPEAT / 2];
 }
 
@@ -178,6 +188,26 @@ span(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f)
 	return 0;
 }
 
+static void
+sketch_rows(void *arg, size_t task, size_t worker)
+{
+	double turned[MAT_SKETCH_DIM_MAX];
+
+	(void)arg;
+	(void)worker;
+	for (size_t j = task * 1024; j < (task + 1) * 1024 && j < n_row; j++)
+		mat_sketch_put(blocks + j / 16 * mat_sketch_block(dim), j % 16, x + j * dim, dim, turned);
+}
+
+static int
+sketch(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f)
+{
+	(void)arg;
+	(void)f;
+	*out = (struct attend_sketch){ blocks + from / 16 * mat_sketch_block(dim), from % 16, cluster + from, n };
+	return 0;
+}
+
 /* -- what the machine can do -- */
 
 static void
@@ -275,7 +305,7 @@ main(int argc, char *argv[])
 		for (size_t i = 0; i < 3 * GEMM * GEMM; i++)
 			gemm[t][i] = (float)(i % 17) - 8;
 	}
-	double read_ms = median_ms(read_all, NULL), gemm_ms = median_ms(gemm_all, NULL);
+	double read_ms = median_ms(read_all, NULL, NULL), gemm_ms = median_ms(gemm_all, NULL, NULL);
 	double gflops = 2e-6 * GEMM * GEMM * GEMM * 8 * (double)n_thread / gemm_ms;
 	printf("%zu x %zu, %zu threads, kernel %s\n", n_row, dim, n_thread, attend_kernel_best()->name);
 	printf("reading the rows once %34.2f ms %8.1f GB/s\n", read_ms, (double)(n_row * dim * 4) / read_ms / 1e6);
@@ -318,11 +348,11 @@ main(int argc, char *argv[])
 			static const size_t n_of[] = { 1, 16, 256 };
 			for (size_t k = 0; k < 3; k++) {
 				struct job j = { attend_new(&pool, &set, n_of[k]), n_of[k], query[who], result };
-				double ms = median_ms(attend_all, &j), flop = 4e-6 * (double)n_row * (double)dim * (double)n_of[k] / ms;
+				double of_read, ms = median_ms(attend_all, &j, &of_read), flop = 4e-6 * (double)n_row * (double)dim * (double)n_of[k] / ms;
 				if (k == 0 && type == ATTEND_F32)
 					f32_ms[who] = ms;
 				printf("%-5s %-9s %7zu %9.2f %9.2f %9.1f %9.2f   %.2f %.2f", type_name[type], who ? "known" : "stranger", n_of[k], ms,
-				    ms / read_ms, flop, flop / gflops, result[0].entropy_nats, result[0].temperature);
+				    of_read, flop, flop / gflops, result[0].entropy_nats, result[0].temperature);
 				if (k == 0)
 					printf("   %.2f of f32", ms / f32_ms[who]);
 				printf("\n");
@@ -331,5 +361,33 @@ main(int argc, char *argv[])
 			}
 		}
 	}
+	/* with sketches: exact, T known before the pass; then what may be left unread */
+	blocks = xaligned((n_row + 15) / 16, mat_sketch_block(dim));
+	memset(blocks, 0, (n_row + 15) / 16 * mat_sketch_block(dim));
+	thread_for(n_thread, (n_row + 1023) / 1024, sketch_rows, NULL);
+	type = ATTEND_F32;
+	pool.sketch = sketch;
+	printf("%-7s %-9s %9s %9s %9s %9s %12s\n", "epsilon", "user", "ms", "of read", "of f32", "read", "certificate");
+	static const double epsilon[] = { 0, 1e-3, 1e-2 };
+	for (size_t e = 0; e < 3; e++)
+		for (size_t who = 0; who < 3; who++) {
+			/* the third: strangers whose attention is not widened */
+			struct attend_settings s = set;
+			s.epsilon = epsilon[e];
+			s.kappa = who == 2 ? 0 : set.kappa;
+			double ms = 0, of_read = 0, share = 0, certificate = 0, one;
+			enum { SOME = 8 };
+			for (size_t i = 0; i < SOME; i++) {
+				struct job j = { attend_new(&pool, &s, 1), 1, &query[who % 2][i], result };
+				ms += median_ms(attend_all, &j, &one) / SOME;
+				of_read += one / SOME;
+				share += result[0].read / SOME;
+				certificate = fmax(certificate, result[0].certificate);
+				attend_free(j.a);
+			}
+			printf("%-7g %-9s %9.2f %9.2f %9.2f %9.4f %12.2g\n", epsilon[e], who == 0 ? "stranger" : who == 1 ? "known" : "kappa 0",
+			    ms, of_read, ms / f32_ms[who % 2], share, certificate);
+			fflush(stdout);
+		}
 	return 0;
 }
