@@ -29,7 +29,7 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
 $(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
-$(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit pool)
+$(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit partial pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

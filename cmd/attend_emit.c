@@ -59,11 +59,15 @@ put_result(void *arg, size_t i, size_t worker)
 	}
 	record_row_begin(cells, a->out);
 	if (!attend_wish.no_z)
-		record_put_vector(cells, r->z, pool_dim(a->pool));
+		record_put_vector(cells, r->z, a->model->dim);
 	record_put_list(cells, id, r->n_item);
 	record_put_floats(cells, weight, r->n_item);
 	record_put_float(cells, (float)r->entropy_nats);
 	record_put_float(cells, (float)r->uncertainty);
+	if (attend_wish.has_certificate) {
+		record_put_float(cells, (float)r->certificate);
+		record_put_float(cells, (float)r->read);
+	}
 	if (attend_wish.n_choose > 0)
 		put_chosen(a, i, cells);
 	free(weight);

@@ -21,7 +21,7 @@ extern struct attend_wish {
 	const char *text_name;
 	size_t n_choose;
 	uint64_t seed;
-	int explain, no_z, as_list;
+	int explain, no_z, as_list, has_certificate;
 } attend_wish;
 
 /* What the state tells of the people of a batch. */
@@ -50,7 +50,10 @@ struct attending {
 	int x_column, user_column;      /* -1: none */
 	size_t text_column;
 	size_t n_batch;                 /* rows at once */
-	size_t n_asked, n_known;        /* queries so far, and those of known users */
+	size_t n_asked, n_known, n_exact;       /* queries so far, those of known users, and those that read all rows */
+	struct pool_whole whole;        /* that the pool is a shard of, or is itself */
+	struct partial *partial;        /* attend_partial.c's */
+	const char *passes;             /* [records of the batch], 0: is no query; NULL: all are */
 	struct belief_cluster **cluster;        /* [n_cluster], NULL for one without observations */
 	size_t n_cluster;
 	int has_bonus;
@@ -75,6 +78,15 @@ struct attending {
 
 /* The results of the batch at hand, in the order of their records. */
 int attending_emit(struct attending *a, struct fault *f);
+
+/* The queries of the batch, and then what is known of who asks; -1 with *f set. */
+int attending_read_queries(struct attending *a, size_t n, struct fault *f);
+int attending_ask_state(struct attending *a, struct fault *f);
+
+/* --partial and --merge; name [n_name] are the columns that an answer has. */
+int attending_open_partial(struct attending *a, int merge, int no_x, const char *const *name, size_t n_name, struct fault *f);
+int attending_all_partial(struct attending *a, struct fault *f);
+void attending_partial_free(struct attending *a);
 
 /* The rows of a pool as attention reads them. */
 struct attend_pool attending_pool(struct pool *p, const double *mean);

@@ -31,9 +31,9 @@ static const double LARGEST = 1e12;
 struct attend_wish attend_wish;
 static const char *model_name, *state_name, *npy_path;
 static struct opt_list pool_name;
-static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN;
+static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, epsilon = NAN;
 static size_t n_top = 10;
-static int no_x;
+static int no_x, trust, partial, merge;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_name, "MODEL", "the embedding space, and the constants of attention", NULL,
@@ -51,6 +51,10 @@ static const struct opt opts[] = {
 	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws", NULL, NULL },
 	{ 'e', "explain", OPT_FLAG, &attend_wish.explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
 	{ 0, "text", OPT_STRING, &attend_wish.text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
+	{ 0, "epsilon", OPT_REAL, &epsilon, "E", "read only what is needed to know the weights within E; 0: all", NULL, NULL },
+	{ 0, "trust", OPT_FLAG, &trust, NULL, "do not verify vectors and sketches of POOL before they are used", NULL, NULL },
+	{ 0, "partial", OPT_FLAG, &partial, NULL, "what one shard of a pool adds to the answer", NULL, NULL },
+	{ 0, "merge", OPT_FLAG, &merge, NULL, "puts together what all shards have said", NULL, NULL },
 	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "also write all z to FILE, as NPY", NULL, NULL },
 	{ 0, "no-z", OPT_FLAG, &attend_wish.no_z, NULL, "leave out the column z", NULL, NULL },
 	{ 0, "no-x", OPT_FLAG, &no_x, NULL, "do not pass on the column x", NULL, NULL },
@@ -66,22 +70,43 @@ variances_of_user(const void *user, const float *f, size_t n, double *variance, 
 	belief_variances(user, f, n, variance, scratch);
 }
 
+/* What the whole pool tells, of which this is a shard or all; merging has neither. */
+static int
+open_whole(struct attending *a, struct pool_whole *whole, struct fault *f)
+{
+	*whole = (struct pool_whole){ 1, 0, 0 };
+	if (merge)
+		return 0;
+	if (!(a->pool = pool_open(pool_name.at, pool_name.n, a->model->space, model_name, f)))
+		return -1;
+	if (trust)
+		pool_trust(a->pool);
+	*whole = pool_whole(a->pool);
+	if (!partial || whole->n == 0)
+		*whole = (struct pool_whole){ pool_n(a->pool), 0, pool_score_sd(a->pool, NULL) };
+	a->whole = *whole;
+	if (whole->n == 0)
+		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
+	if (whole->n - whole->first < pool_n(a->pool))
+		return fault(f, EX_DATAERR, "%s: %zu rows from row %zu on are more than the %zu of the whole", pool_name.at[0], pool_n(a->pool),
+		    whole->first, whole->n);
+	return 0;
+}
+
 static int
 open_pool(struct attending *a, struct fault *f)
 {
-	if (!(a->model = model_open(model_name, f)) ||
-	    !(a->pool = pool_open(pool_name.at, pool_name.n, a->model->space, model_name, f)))
+	struct pool_whole whole;
+
+	if (!(a->model = model_open(model_name, f)) || open_whole(a, &whole, f) < 0)
 		return -1;
-	size_t n = pool_n(a->pool), dim = pool_dim(a->pool);
-	if (n == 0)
-		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
+	size_t dim = a->model->dim;
 	a->text_column = SIZE_MAX;
 	if (attend_wish.text_name && strcmp(attend_wish.text_name, "id") != 0 &&
 	    (a->text_column = pool_column(a->pool, attend_wish.text_name)) == SIZE_MAX)
 		return fault(f, EX_DATAERR, "%s: no text column \"%s\"", pool_name.at[0],
 		    fault_quote(attend_wish.text_name, strlen(attend_wish.text_name)));
 	a->mean = xmalloc(dim, sizeof *a->mean);
-	double score_sd = pool_score_sd(a->pool, a->mean);
 	/* A belief lives with the MODEL, not with one POOL, and so do the features it was learnt from. */
 	for (size_t d = 0; d < dim; d++)
 		a->mean[d] = a->model->mean[d];
@@ -89,9 +114,11 @@ open_pool(struct attending *a, struct fault *f)
 	a->set = (struct attend_settings){
 		.gain = isnan(gain) ? a->model->gain : gain,
 		.kappa = isnan(kappa) ? a->model->widening : kappa,
-		.beta = isnan(beta) ? attend_beta(n, dim, score_sd) : beta,
+		.beta = isnan(beta) ? attend_beta(whole.n, dim, whole.score_sd) : beta,
 		.n_top = n_top,
 		.n_thread = record_options.n_thread,
+		.epsilon = isnan(epsilon) ? 0 : epsilon,
+		.n_whole = whole.n,
 	};
 	a->set.alpha = isnan(alpha) ? a->model->bonus * a->set.beta : alpha;
 	double most = fmax(fmax(fabs(a->set.alpha), a->set.beta), fmax(fabs(a->set.gain), a->set.kappa));
@@ -116,9 +143,9 @@ open_state(struct attending *a, struct fault *f)
 		return -1;
 	if (!a->has_learnt)
 		return 1;
-	if (known.dim != pool_dim(a->pool))
+	if (known.dim != a->model->dim)
 		return fault(f, EX_DATAERR, "%s: users have %zu dimensions, %s has %zu", state_name, known.dim, model_name,
-		    pool_dim(a->pool));
+		    a->model->dim);
 	a->prior = known.prior;
 	/* Features "x" are vectors as they are. */
 	if (strcmp(known.feature, "x") == 0)
@@ -133,7 +160,8 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 	    "logit" };
 	static const char *const found[] = { "items", "weights", "entropy", "uncertainty" };
 	static const char *const drawn[] = { "item", "propensity" };
-	const char *name[10];
+	static const char *const certified[] = { "certificate", "read" };
+	const char *name[12];
 	size_t n_name = 0;
 
 	if (!(a->in = record_open(n_file, file, f)) || (a->x_column = record_need(a->in, "x", f)) < 0)
@@ -153,9 +181,13 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 			name[n_name++] = record_column_name("z");
 		for (size_t i = 0; i < sizeof found / sizeof *found; i++)
 			name[n_name++] = record_column_name(found[i]);
+		for (size_t i = 0; attend_wish.has_certificate && i < sizeof certified / sizeof *certified; i++)
+			name[n_name++] = record_column_name(certified[i]);
 		for (size_t i = 0; attend_wish.n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
 			name[n_name++] = record_column_name(drawn[i]);
 	}
+	if (partial || merge)
+		return attending_open_partial(a, merge, no_x, name, n_name, f);
 	const int drop[] = { no_x ? a->x_column : -1, -1 };
 	a->out = record_out_open(a->in, drop, name, n_name, f);
 	return a->out ? 0 : -1;
@@ -165,15 +197,18 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 static void
 take_scratch(struct attending *a)
 {
-	size_t dim = pool_dim(a->pool), n_thread = record_options.n_thread;
-	struct attend_pool pool = attending_pool(a->pool, a->mean);
+	size_t dim = a->model->dim, n_thread = record_options.n_thread;
+	struct attend_pool pool = { .n_row = 1, .dim = dim, .n_cluster = a->model->n_cluster };
+	if (a->pool)
+		pool = attending_pool(a->pool, a->mean);
 
 	a->set.lambda = a->prior.lambda;
 	a->set.n_thread = n_thread;
 	a->n_cluster = pool.n_cluster;
 	/* A user's covariance, and its factor, may take dim x dim doubles each. */
-	a->n_batch = attend_batch(pool.n_row, state_name ? 2 * dim * dim * sizeof(double) : 0, BATCH_ROWS);
-	a->attend = attend_new(&pool, &a->set, a->n_batch);
+	a->n_batch = attend_batch(pool.n_row ? pool.n_row : 1, state_name ? 2 * dim * dim * sizeof(double) : 0, BATCH_ROWS);
+	if (a->pool && pool.n_row > 0)
+		a->attend = attend_new(&pool, &a->set, a->n_batch);
 	a->row = xcalloc(a->n_batch, sizeof *a->row);
 	a->x = xcalloc(a->n_batch * dim, sizeof *a->x);
 	a->bonus = xcalloc(a->n_batch * a->n_cluster, sizeof *a->bonus);
@@ -204,6 +239,7 @@ let_go(struct attending *a)
 		belief_posterior_free(a->person[i].posterior);
 		record_row_free(&a->cells[i]);
 	}
+	attending_partial_free(a);
 	free(a->n_chosen);
 	free(a->propensity);
 	free(a->chosen);
@@ -253,7 +289,7 @@ read_person(struct attending *a, struct person *p, struct buf *value, struct fau
 	if ((found = state_get(a->state, "user", p->name, value, f)) <= 0)
 		return found;
 	if (!p->belief)
-		p->belief = belief_new(pool_dim(a->pool));
+		p->belief = belief_new(a->model->dim);
 	if (belief_decode(p->belief, value->at, value->n, f) < 0) {
 		struct fault why = *f;
 		return fault(f, why.status, "%s: user \"%s\": %s", state_name, fault_quote(p->name.at, p->name.n), why.text);
@@ -272,7 +308,7 @@ solve_person(void *arg, size_t i, size_t worker)
 	if (!p->is_known)
 		return;
 	if (!p->posterior)
-		p->posterior = belief_posterior_new(pool_dim(a->pool));
+		p->posterior = belief_posterior_new(a->model->dim);
 	p->failed = belief_solve(p->posterior, p->belief, &a->prior, &p->fault) < 0;
 }
 
@@ -290,7 +326,7 @@ read_cluster(void *arg, struct span key, uint64_t n, double last_time, struct sp
 	if (a->cluster[c] && belief_cluster_n(a->cluster[c]) == n)
 		return 0;
 	if (!a->cluster[c])
-		a->cluster[c] = belief_cluster_new(pool_dim(a->pool));
+		a->cluster[c] = belief_cluster_new(a->model->dim);
 	if (belief_cluster_decode(a->cluster[c], value.at, value.n, f) < 0 || belief_cluster_solve(a->cluster[c], f) < 0) {
 		struct fault why = *f;
 		return fault(f, why.status, "%s: cluster %s: %s", state_name, fault_quote(key.at, key.n), why.text);
@@ -343,7 +379,7 @@ static void
 find_bonus(void *arg, size_t i, size_t worker)
 {
 	struct attending *a = arg;
-	size_t dim = pool_dim(a->pool);
+	size_t dim = a->model->dim;
 	float *q = a->aim + worker * dim;
 
 	attend_aim(a->query[i].x, a->query[i].user_mean, a->set.gain, dim, q);
@@ -358,14 +394,16 @@ find_bonus(void *arg, size_t i, size_t worker)
 
 /* The queries of n records. Returns 0, or -1 with *f set for a record that ends the run: the queries before it are
    there nevertheless. */
-static int
-read_queries(struct attending *a, size_t n, struct fault *f)
+int
+attending_read_queries(struct attending *a, size_t n, struct fault *f)
 {
-	size_t dim = pool_dim(a->pool);
+	size_t dim = a->model->dim;
 
 	a->n_query = 0;
 	for (size_t i = 0; i < n; i++) {
 		float *x = a->x + a->n_query * dim;
+		if (a->passes && !a->passes[i])
+			continue;
 		int status = record_vector(a->in, i, a->x_column, x, dim, f);
 		if (status == 0 && mat_norm(x, dim) > LARGEST)
 			status = record_fault(a->in, i, a->x_column, f, "expected a vector of about unit length, got length %g",
@@ -381,8 +419,8 @@ read_queries(struct attending *a, size_t n, struct fault *f)
 	return 0;
 }
 
-static int
-ask_state(struct attending *a, struct fault *f)
+int
+attending_ask_state(struct attending *a, struct fault *f)
 {
 	int is_open = open_state(a, f);
 
@@ -416,12 +454,14 @@ static int
 attend_batch_of(struct attending *a, size_t n, struct fault *f)
 {
 	struct fault bad;
-	int stopped = read_queries(a, n, &bad) < 0;
+	int stopped = attending_read_queries(a, n, &bad) < 0;
 
 	if (a->n_query > 0) {
-		if (ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || attending_emit(a, f) < 0)
+		if (attending_ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || attending_emit(a, f) < 0)
 			return -1;
 		a->n_asked += a->n_query;
+		for (size_t i = 0; i < a->n_query; i++)
+			a->n_exact += a->result[i].read == 1;
 	}
 	if (stopped)
 		*f = bad;
@@ -452,7 +492,7 @@ run(const struct opt_program *p, int n_operand, char **operand)
 	n_operand = filter_take_pools(&pool_name, n_operand, operand);
 	if (!model_name)
 		opt_usage(p, "expected a MODEL: -m or HARE_MODEL");
-	if (pool_name.n == 0)
+	if (pool_name.n == 0 && !merge)
 		opt_usage(p, "expected a POOL: -p or HARE_POOL");
 	if (n_top == 0)
 		opt_usage(p, "-k: expected at least 1");
@@ -464,6 +504,15 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--text: goes with --explain");
 	if (attend_wish.n_choose > 0 && attend_wish.explain)
 		opt_usage(p, "--choose: not together with --explain");
+	if (!isnan(epsilon) && !(epsilon >= 0 && epsilon < 1))
+		opt_usage(p, "--epsilon: expected 0 or more and less than 1, got %g", epsilon);
+	attend_wish.has_certificate = !isnan(epsilon) && !attend_wish.explain;
+	if (partial && merge)
+		opt_usage(p, "--partial and --merge are two steps");
+	if ((partial || merge) && (attend_wish.explain || attend_wish.n_choose > 0 || !isnan(epsilon) || npy_path))
+		opt_usage(p, "--explain, --choose, --epsilon, --npy: not together with --partial or --merge");
+	if (partial && (pool_name.n != 1 || no_x || attend_wish.no_z))
+		opt_usage(p, "--partial: expected one POOL, and neither --no-x nor --no-z, which go with --merge");
 
 	int failed = mat_check(&f) < 0 || open_pool(&a, &f) < 0 || (is_open = open_state(&a, &f)) < 0 ||
 	    open_records(&a, n_operand, operand, &f) < 0;
@@ -471,17 +520,20 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		if (state_name && !is_open && !record_options.quiet)
 			warnx("%s: not there yet: every user is new", state_name);
 		take_scratch(&a);
-		failed = (npy_path && !(a.npy = npy_create(npy_path, pool_dim(a.pool), &f))) || attend_all(&a, &f) < 0;
+		failed = (npy_path && !(a.npy = npy_create(npy_path, a.model->dim, &f))) || (partial || merge ? attending_all_partial(&a, &f) : attend_all(&a, &f)) < 0;
 	}
 	if (failed) {
 		npy_abort(a.npy);
 	} else if (a.npy && npy_commit(a.npy, &f) < 0) {
 		failed = 1;
 	}
-	if (!failed && record_options.verbose)
+	if (!failed && record_options.verbose && a.pool)
 		warnx("%zu quer%s, %zu by known users; %zu rows of %zu, beta %.4g, alpha %.4g, gain %.4g, kappa %.4g",
-		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), pool_dim(a.pool), a.set.beta,
+		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), a.model->dim, a.set.beta,
 		    a.set.alpha, a.set.gain, a.set.kappa);
+	if (!failed && record_options.verbose && attend_wish.has_certificate)
+		warnx("%zu of them read the pool whole: %s", a.n_exact, a.pool && pool_has_sketch(a.pool) ?
+		    "attention that is broad, or a small pool" : "it has no sketch, see hare-pool(1)");
 	if (state_close(a.state, &closing) < 0 && !failed) {
 		f = closing;
 		failed = 1;
@@ -495,7 +547,9 @@ static const struct opt_program program = {
 	.name = "hare-attend",
 	.summary = "attention of queries and their users over a pool of knowledge",
 	.usage = "-m MODEL -p POOL... [-s STATE] [-k N] [--alpha A] [--kappa K] [--choose N] [file ...]\n"
-	    "-m MODEL -p POOL... [-s STATE] --explain [-k N] [--text COLUMN] [file ...]",
+	    "-m MODEL -p POOL... [-s STATE] --explain [-k N] [--text COLUMN] [file ...]\n"
+	    "-m MODEL -p SHARD [-s STATE] --partial [file ...]\n"
+	    "-m MODEL [-s STATE] --merge [file ...]",
 	.opts = opts,
 	.examples =
 	    "  printf 'user,query\\nann,I need help writing tests\\n' |\n"

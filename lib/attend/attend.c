@@ -288,8 +288,9 @@ static void
 set_aside(struct attend *a, size_t i, size_t from, size_t end)
 {
 	const struct attend_item *by_row = a->settled[i].in_order;
+	size_t n = a->settled[i].n_in_order;
 
-	for (size_t t = attend_first_from(by_row, a->n_top, from); t < a->n_top && by_row[t].row < end; t++)
+	for (size_t t = attend_first_from(by_row, n, from); t < n && by_row[t].row < end; t++)
 		*weight_at(a, i, by_row[t].row) = -FLT_MAX;
 }
 
@@ -327,6 +328,7 @@ attend_settle_query(struct attend *a, size_t i, struct worker *w)
 	memcpy(by_row, top, a->n_top * sizeof *top);
 	qsort(by_row, a->n_top, sizeof *by_row, attend_by_row);
 	a->settled[i].in_order = by_row;
+	a->settled[i].n_in_order = a->n_top;
 	return 0;
 }
 
@@ -341,12 +343,18 @@ settle(void *arg, size_t i, size_t worker)
 }
 
 /* exp((l - best) / T) of a row that was scored again. */
+static float
+weight_of_top(const struct settled *at, double logit)
+{
+	double l = (logit - at->best) / at->temperature;
+
+	return l > LOGIT_FLOOR ? (float)exp(l) : 0;
+}
+
 float
 attend_top_weight(const struct attend *a, size_t i, double logit)
 {
-	double l = (logit - a->settled[i].best) / a->settled[i].temperature;
-
-	return l > LOGIT_FLOOR ? (float)exp(l) : 0;
+	return weight_of_top(&a->settled[i], logit);
 }
 
 /* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. */
@@ -360,7 +368,7 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 	if (!attend_sum_is_possible(sum))
 		return attend_rows_are_impossible(a, w, from / TILE_ROWS);
 	total_add(&w->total[i], sum);
-	for (size_t t = attend_first_from(at->in_order, a->n_top, from); t < a->n_top && at->in_order[t].row < end; t++)
+	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
 		*weight_at(a, i, at->in_order[t].row) = attend_top_weight(a, i, at->in_order[t].logit);
 	return 0;
 }
@@ -484,16 +492,16 @@ pass_tile(void *arg, size_t task, size_t worker)
 }
 
 /* Queries whose best rows are known are scored, weighed and blended tile by tile. */
-static int
-one_pass(struct attend *a, struct fault *f)
+int
+attend_one_pass(struct attend *a, struct fault *f)
 {
 	thread_for(a->set.n_thread, a->n_tile, pass_tile, a);
 	return attend_first_fault(a, f);
 }
 
 /* What all threads found of query i, in the first one's total. */
-static struct total *
-gather(struct attend *a, size_t i)
+struct total *
+attend_gather(struct attend *a, size_t i)
 {
 	struct total *all = &a->worker[0].total[i];
 
@@ -507,30 +515,39 @@ gather(struct attend *a, size_t i)
 	return all;
 }
 
-static void
-finish(struct attend *a, size_t i)
+void
+attend_finish(const struct settled *at, const struct total *all, struct attend_item *top, size_t n_top, size_t dim, float *z,
+    double *sum, struct attend_result *out)
 {
-	const struct settled *at = &a->settled[i];
-	struct attend_item *top = a->top + i * a->n_top;
-	const struct total *all = gather(a, i);
 	double total = (double)all->w * SUM_UNIT, sum_el = (double)all->wl * SUM_UNIT;
-	float *z = a->z + i * a->pool.dim;
 
 	/* Entropy needs no logarithm of a weight: with e_j = exp(l_j), - sum A ln A = ln sum e - sum e l / sum e. */
-	for (size_t j = 0; j < a->n_top; j++) {
-		top[j].weight = attend_top_weight(a, i, top[j].logit);
+	for (size_t j = 0; j < n_top; j++) {
+		top[j].weight = weight_of_top(at, top[j].logit);
 		total += top[j].weight;
 		sum_el += top[j].weight * ((top[j].logit - at->best) / at->temperature);
 	}
-	for (size_t j = 0; j < a->n_top; j++)
+	for (size_t j = 0; j < n_top; j++)
 		top[j].weight /= total;
-	for (size_t d = 0; d < a->pool.dim; d++)
+	for (size_t d = 0; d < dim; d++)
 		z[d] = (float)((double)all->z[d] * Z_UNIT / total);
-	a->sum[i] = total;
-	a->result[i] = (struct attend_result){ .z = z, .item = top, .n_item = a->set.n_top < a->n_top ? a->set.n_top : a->n_top,
-	    .entropy_nats = fmax(0, log(total) - sum_el / total), .uncertainty = at->tau, .temperature = at->temperature,
-	    .certificate = a->sparse[i].is_sparse ? a->sparse[i].certificate : 0,
-	    .read = a->sparse[i].is_sparse ? (double)a->sparse[i].n / (double)a->pool.n_row : 1 };
+	*sum = total;
+	*out = (struct attend_result){ .z = z, .item = top, .entropy_nats = fmax(0, log(total) - sum_el / total), .uncertainty = at->tau,
+	    .temperature = at->temperature, .read = 1 };
+}
+
+static void
+finish(struct attend *a, size_t i)
+{
+	struct attend_result *out = &a->result[i];
+
+	attend_finish(&a->settled[i], attend_gather(a, i), a->top + i * a->n_top, a->n_top, a->pool.dim, a->z + i * a->pool.dim,
+	    &a->sum[i], out);
+	out->n_item = a->set.n_top < a->n_top ? a->set.n_top : a->n_top;
+	if (a->sparse[i].is_sparse) {
+		out->certificate = a->sparse[i].certificate;
+		out->read = (double)a->sparse[i].n / (double)a->pool.n_row;
+	}
 }
 
 static int
@@ -550,8 +567,8 @@ learn_clusters(struct attend *a, struct fault *f)
 	return 0;
 }
 
-static int
-begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f)
+int
+attend_begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f)
 {
 	assert(n_query <= a->n_query_max);
 	a->first = 0;
@@ -580,12 +597,18 @@ settle_one(void *arg, size_t task, size_t worker)
 	settle(a, a->first + task, worker);
 }
 
+int
+attend_score_pass(struct attend *a, struct fault *f)
+{
+	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
+	return attend_first_fault(a, f);
+}
+
 /* All scores, then the best rows and with them T, then weights and z. */
 static int
 two_passes(struct attend *a, struct fault *f)
 {
-	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
-	if (attend_first_fault(a, f) < 0)
+	if (attend_score_pass(a, f) < 0)
 		return -1;
 	thread_for(a->set.n_thread, a->n_query - a->first, settle_one, a);
 	if (attend_first_fault(a, f) < 0)
@@ -613,7 +636,7 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 		/* the one query alone, in the place that it has */
 		a->first = i;
 		a->n_query = i + 1;
-		int r = how == 2 ? two_passes(a, f) : one_pass(a, f);
+		int r = how == 2 ? two_passes(a, f) : attend_one_pass(a, f);
 		a->first = 0;
 		a->n_query = n_query;
 		if (r < 0)
@@ -626,7 +649,7 @@ int
 attend_run(struct attend *a, size_t n_query, const struct attend_query *query, struct attend_result *result,
     struct fault *f)
 {
-	if (begin(a, n_query, query, f) < 0)
+	if (attend_begin(a, n_query, query, f) < 0)
 		return -1;
 	a->result = result;
 	int is_done = run_by_bound(a, n_query, f);

@@ -223,8 +223,8 @@ blend_tile(void *arg, size_t tile, size_t worker)
 
 	if (n == 0)
 		return;
-	size_t first = attend_first_from(at->in_order, a->n_top, from);
-	for (size_t t = first; t < a->n_top && at->in_order[t].row < end; t++)
+	size_t first = attend_first_from(at->in_order, at->n_in_order, from);
+	for (size_t t = first; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = 0; k < n; k++)
 			if (b->row[from + k] == at->in_order[t].row - from)
 				weight[k] = -FLT_MAX;
@@ -235,7 +235,7 @@ blend_tile(void *arg, size_t tile, size_t worker)
 		return;
 	}
 	total_add(&w->total[b->i], sum);
-	for (size_t t = first; t < a->n_top && at->in_order[t].row < end; t++)
+	for (size_t t = first; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = 0; k < n; k++)
 			if (b->row[from + k] == at->in_order[t].row - from)
 				weight[k] = attend_top_weight(a, b->i, at->in_order[t].logit);

@@ -41,7 +41,8 @@ struct worker {
 
 struct settled {                /* of a query, once its best rows are known */
 	double best, temperature, tau, most_bonus;
-	struct attend_item *in_order;   /* [n_top] by row */
+	struct attend_item *in_order;   /* [n_in_order] by row */
+	size_t n_in_order;
 };
 
 struct sparse {                 /* the rows that a query has read, if not all */
@@ -119,5 +120,14 @@ int attend_settle_query(struct attend *a, size_t i, struct worker *w);
    0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
 int attend_by_bound(struct attend *a, size_t i, struct fault *f);
 void attend_bound_free(struct bound *b);
+
+/* Weights, entropy and z of sums over all rows but the best; top [n_top] becomes the items. */
+void attend_finish(const struct settled *at, const struct total *all, struct attend_item *top, size_t n_top, size_t dim, float *z,
+    double *sum, struct attend_result *out);
+int attend_begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f);
+/* All scores. Then, the best rows being known, weights and z tile by tile. */
+int attend_score_pass(struct attend *a, struct fault *f);
+int attend_one_pass(struct attend *a, struct fault *f);
+struct total *attend_gather(struct attend *a, size_t i);
 
 #endif
