@@ -127,8 +127,9 @@ codes_avx512(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *
 #define SKETCH codes_avx512
 #define GEMM_Q 4
 #define GEMM_R 4
-#define BLEND_C 8
-#define BLEND_Q 3
+#define BLEND_C 4
+#define BLEND_Q 4
+#define BLEND_ONE 8
 #include "attend/kernel_lanes.inc"
 
 static int

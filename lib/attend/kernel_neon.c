@@ -106,6 +106,7 @@ codes_neon(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 #define GEMM_R 2
 #define BLEND_C 2
 #define BLEND_Q 2
+#define BLEND_ONE 4
 #include "attend/kernel_lanes.inc"
 
 static const struct attend_kernel kernel = KERNEL_TABLE;
