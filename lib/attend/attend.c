@@ -9,7 +9,10 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { NEAR_QUERIES = 24 };     /* whose weights of a tile are laid out for the product at once */
+enum { NEAR_QUERIES = 24,        /* whose weights of a tile are laid out for the product at once */
+	BLOCK_ROWS = 128 };             /* whose weights are summed in floating point */
+
+static const size_t type_size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
 
 double
 attend_beta(size_t n_row, size_t dim, double score_sd)
@@ -125,8 +128,8 @@ attend_weights(const struct attend *a, size_t i, size_t tile)
 	return a->weight + (tile * a->n_query_max + i) * TILE_ROWS;
 }
 
-static float *
-weight_at(const struct attend *a, size_t i, size_t row)
+float *
+attend_weight_at(const struct attend *a, size_t i, size_t row)
 {
 	return attend_weights(a, i, row / TILE_ROWS) + row % TILE_ROWS;
 }
@@ -268,13 +271,13 @@ score_tile(void *arg, size_t tile, size_t worker)
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
 			return;
-		float *score = weight_at(a, a->first, j);
+		float *score = attend_weight_at(a, a->first, j);
 		const float *q = a->q + a->first * a->n_pad;
 		if (s.type == ATTEND_F32 || n_query < 4) {
-			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS);
+			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
 			continue;
 		}
-		a->kernel->scores(ATTEND_F32, widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS);
+		a->kernel->scores(ATTEND_F32, widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
 		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
 			for (size_t k = 0; k < s.n; k++)
 				score[i * TILE_ROWS + k] *= s.scale[k];
@@ -291,7 +294,7 @@ set_aside(struct attend *a, size_t i, size_t from, size_t end)
 	size_t n = a->settled[i].n_in_order;
 
 	for (size_t t = attend_first_from(by_row, n, from); t < n && by_row[t].row < end; t++)
-		*weight_at(a, i, by_row[t].row) = -FLT_MAX;
+		*attend_weight_at(a, i, by_row[t].row) = -FLT_MAX;
 }
 
 struct row_source {
@@ -364,12 +367,15 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 	const struct settled *at = &a->settled[i];
 	double sum[2];
 
-	a->kernel->weigh(weight_at(a, i, from), add, end - from, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
-	if (!attend_sum_is_possible(sum))
-		return attend_rows_are_impossible(a, w, from / TILE_ROWS);
-	total_add(&w->total[i], sum);
+	for (size_t j = from; j < end; j += BLOCK_ROWS) {
+		a->kernel->weigh(attend_weight_at(a, i, j), add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, a->set.beta,
+		    at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+		if (!attend_sum_is_possible(sum))
+			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
+		total_add(&w->total[i], sum);
+	}
 	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
-		*weight_at(a, i, at->in_order[t].row) = attend_top_weight(a, i, at->in_order[t].logit);
+		*attend_weight_at(a, i, at->in_order[t].row) = attend_top_weight(a, i, at->in_order[t].logit);
 	return 0;
 }
 
@@ -403,6 +409,36 @@ is_too_light(const struct attend *a, size_t i, size_t tile)
 	return exp((a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best) / at->temperature) < .999 * a->w_least;
 }
 
+static size_t
+n_heavy(const float *weight, size_t n, float least)
+{
+	uint32_t n_heavy_rows = 0;
+
+	for (size_t j = 0; j < n; j++)
+		n_heavy_rows += weight[j] >= least;
+	return n_heavy_rows;
+}
+
+/* Rows that weigh enough, and their weights; some and w have room for n. */
+static size_t
+list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w)
+{
+	enum { STEP = 32 };
+	size_t n_some = 0;
+
+	for (size_t j = 0; j < n; j += STEP) {
+		size_t end = j + STEP < n ? j + STEP : n;
+		if (n_heavy(weight + j, end - j, least) == 0)
+			continue;
+		for (size_t k = j; k < end; k++) {
+			some[n_some] = (uint32_t)k;
+			w[n_some] = weight[k];
+			n_some += weight[k] >= least;
+		}
+	}
+	return n_some;
+}
+
 static void
 blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w)
 {
@@ -412,18 +448,13 @@ blend_span(struct attend *a, size_t from, const struct attend_span *s, struct wo
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (is_too_light(a, i, from / TILE_ROWS))
 			continue;
-		const float *weight = weight_at(a, i, from);
+		const float *weight = attend_weight_at(a, i, from);
 		float *some_w = w->near + n_near * TILE_ROWS;
-		size_t n_some = 0;
-		for (size_t j = 0; j < s->n; j++) {
-			w->some[n_some] = (uint32_t)j;
-			some_w[n_some] = weight[j];
-			n_some += weight[j] >= w_least;
-		}
-		if (n_some == 0)
-			continue;
+		size_t n_some = a->n_query - a->first < 3 ? 0 : n_heavy(weight, s->n, w_least);
 		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
-			a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad);
+			n_some = list_heavy(weight, s->n, w_least, w->some, some_w);
+			if (n_some > 0)
+				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad, NULL);
 			continue;
 		}
 		for (size_t j = 0; j < s->n; j++)
@@ -479,15 +510,59 @@ blend_tile(void *arg, size_t task, size_t worker)
 	}
 }
 
+/* One query: rows are scored, weighed and blended a block after the other, while memory brings the next. */
+static int
+pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last, struct worker *w)
+{
+	const float w_least = (float)a->w_least;
+	float *score = attend_weight_at(a, i, from);
+	size_t dim = a->pool.dim;
+	struct attend_span s;
+
+	for (size_t j = from; j < end; j += s.n) {
+		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+			return -1;
+		a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q + i * a->n_pad, 1, score + (j - from), 0,
+		    j + 2 * s.n <= tile_last ? (const char *)s.x + s.n * dim * type_size[s.type] : NULL);
+		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
+			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
+	}
+	set_aside(a, i, from, end);
+	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w) < 0)
+		return -1;
+	for (size_t j = from; j < end; j += s.n) {
+		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+			return -1;
+		size_t n_some = list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
+		/* the other half of the next block; while the scores were taken memory was asked for the first */
+		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * type_size[s.type] : NULL;
+		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, dim, w->near, w->part + i * a->n_pad, later);
+	}
+	return 0;
+}
+
 static void
-pass_tile(void *arg, size_t task, size_t worker)
+pass_tile(void *arg, size_t tile, size_t worker)
 {
 	struct attend *a = arg;
-	size_t tile = a->n_tile - 1 - task;
+	struct worker *w = &a->worker[worker];
+	size_t task = a->n_tile - 1 - tile, i = a->first, end = tile_end(a, tile);
+
+	if (a->n_query - i == 1) {
+		memset(w->part + i * a->n_pad, 0, a->n_pad * sizeof *w->part);
+		for (size_t j = tile * TILE_ROWS; j < end; j += BLOCK_ROWS)
+			if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
+				return;
+		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim))
+			attend_rows_are_impossible(a, w, tile);
+		else
+			total_add_z(w->total[i].z, w->part + i * a->n_pad, a->pool.dim);
+		return;
+	}
 
 	score_tile(a, tile, worker);
-	for (size_t i = a->first; i < a->n_query; i++)
-		set_aside(a, i, tile * TILE_ROWS, tile_end(a, tile));
+	for (; i < a->n_query; i++)
+		set_aside(a, i, tile * TILE_ROWS, end);
 	blend_tile(a, task, worker);
 }
 
@@ -660,68 +735,4 @@ attend_run(struct attend *a, size_t n_query, const struct attend_query *query, s
 	for (size_t i = 0; i < n_query; i++)
 		finish(a, i);
 	return 0;
-}
-
-/* Weights one after the other: of all rows, or of those that were read. */
-static size_t
-n_weight(const struct attend *a, size_t i)
-{
-	return a->sparse[i].is_sparse ? a->sparse[i].n : a->pool.n_row;
-}
-
-static float *
-weight_of(const struct attend *a, size_t i, size_t k)
-{
-	return a->sparse[i].is_sparse ? a->sparse[i].weight + k : weight_at(a, i, k);
-}
-
-double
-attend_weight(const struct attend *a, size_t i, size_t row)
-{
-	if (!a->sparse[i].is_sparse)
-		return *weight_at(a, i, row) / a->sum[i];
-	for (size_t k = 0; k < a->sparse[i].n; k++)
-		if (a->sparse[i].row[k] == row)
-			return a->sparse[i].weight[k] / a->sum[i];
-	return 0;
-}
-
-size_t
-attend_choose(struct attend *a, size_t i, struct rng *r, size_t n, size_t *row, double *propensity)
-{
-	float *taken = xmalloc(n, sizeof *taken);
-	double rest = a->sum[i];
-	size_t n_chosen = 0, n_all = n_weight(a, i);
-
-	while (n_chosen < n) {
-		double until = rng_uniform(r) * rest, sum = 0;
-		size_t at = SIZE_MAX;
-		/* Rounding may leave sum just below until at the end: then the last row with a weight it is. */
-		for (size_t k = 0; k < n_all && sum < until; k++) {
-			float w = *weight_of(a, i, k);
-			if (w > 0) {
-				at = k;
-				sum += w;
-			}
-		}
-		if (at == SIZE_MAX)
-			break;
-		float *weight = weight_of(a, i, at);
-		row[n_chosen] = at;
-		propensity[n_chosen] = fmin(1, *weight / rest);
-		taken[n_chosen++] = *weight;
-		*weight = 0;
-		if (n_chosen == n)
-			break;
-		/* Summed again: what is left may be too small to be had by subtracting. */
-		rest = 0;
-		for (size_t k = 0; k < n_all; k++)
-			rest += *weight_of(a, i, k);
-	}
-	for (size_t c = 0; c < n_chosen; c++) {
-		*weight_of(a, i, row[c]) = taken[c];
-		row[c] = a->sparse[i].is_sparse ? a->sparse[i].row[row[c]] : row[c];
-	}
-	free(taken);
-	return n_chosen;
 }

@@ -21,13 +21,16 @@ struct bound {
 	double turned[MAT_SKETCH_DIM_MAX];
 	float *add;             /* [n_cluster], alpha U_c / beta */
 	uint32_t *row;          /* [n_tile][TILE_ROWS]: rows that were read, by their place in the tile */
-	float *score;           /* [n_tile][TILE_ROWS]: theirs, later their weights */
+	float *score;           /* [n_tile][TILE_ROWS]: theirs */
+	float *weight;          /* [n_tile][TILE_ROWS] */
 	double *row_add;        /* [n_tile][TILE_ROWS]: alpha U_c(j), NULL until a query has a bonus */
 	size_t *n, *n_seen;     /* [n_tile], and how many of them the heap has seen */
 	double *unread, *known; /* [n_tile]: sums of exp((l - best) / T) over bounds of unread rows, and over those read */
 	uint32_t (*count)[N_BIN];       /* [n_thread] */
+	size_t *n_late;         /* [n_tile]: rows read from here on are in sums and z already */
 	/* the step at hand */
 	size_t i;
+	int is_settled;         /* T is known: what is read goes into sums and z at once */
 	float from;             /* rows with bounds from here on are read */
 };
 
@@ -41,7 +44,9 @@ attend_bound_free(struct bound *b)
 	free(b->unread);
 	free(b->n_seen);
 	free(b->n);
+	free(b->n_late);
 	free(b->row_add);
+	free(b->weight);
 	free(b->score);
 	free(b->row);
 	free(b->add);
@@ -56,6 +61,8 @@ bound_new(const struct attend *a)
 	b->add = xcalloc(a->pool.n_cluster, sizeof *b->add);
 	b->row = xaligned(a->n_tile * TILE_ROWS, sizeof *b->row);
 	b->score = xaligned(a->n_tile * TILE_ROWS, sizeof *b->score);
+	b->weight = xaligned(a->n_tile * TILE_ROWS, sizeof *b->weight);
+	b->n_late = xcalloc(a->n_tile, sizeof *b->n_late);
 	b->n = xcalloc(a->n_tile, sizeof *b->n);
 	b->n_seen = xcalloc(a->n_tile, sizeof *b->n_seen);
 	b->unread = xcalloc(a->n_tile, sizeof *b->unread);
@@ -123,7 +130,7 @@ bound_tile(void *arg, size_t tile, size_t worker)
 	float *u = attend_weights(a, b->i, tile);
 	struct attend_sketch s;
 
-	b->n[tile] = b->n_seen[tile] = 0;
+	b->n[tile] = b->n_seen[tile] = b->n_late[tile] = 0;
 	for (size_t j = from; j < end; j += s.n) {
 		if (sketch_of(a, j, end - j, w, tile, &s) < 0)
 			return;
@@ -138,6 +145,76 @@ bound_tile(void *arg, size_t tile, size_t worker)
 				u[j - from + k] += b->add[s.cluster[k] < a->pool.n_cluster ? s.cluster[k] : 0];
 	}
 	a->most[b->i * a->n_tile + tile] = a->kernel->largest(u, end - from);
+}
+
+/* Rows [first, last) of those that a tile has read: weights, sums and z. The best rows weigh what their logits in double say. */
+static int
+blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct worker *w, double sum[2])
+{
+	struct bound *b = a->bound;
+	const struct settled *at = &a->settled[b->i];
+	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row;
+	size_t top = attend_first_from(at->in_order, at->n_in_order, from), n_left = last;
+	float *weight = b->weight + from, *part = w->part + b->i * a->n_pad;
+	struct attend_span s;
+
+	memcpy(weight + first, b->score + from + first, (last - first) * sizeof *weight);
+	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
+		for (size_t k = first; k < last; k++)
+			if (b->row[from + k] == at->in_order[t].row - from)
+				weight[k] = -FLT_MAX;
+	a->kernel->weigh(weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, a->set.beta, at->best,
+	    1 / at->temperature, LOGIT_FLOOR, sum);
+	if (!attend_sum_is_possible(sum))
+		return attend_rows_are_impossible(a, w, tile);
+	total_add(&w->total[b->i], sum);
+	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
+		for (size_t k = first; k < last; k++)
+			if (b->row[from + k] == at->in_order[t].row - from)
+				weight[k] = attend_top_weight(a, b->i, at->in_order[t].logit);
+	memset(part, 0, a->n_pad * sizeof *part);
+	for (size_t j = from; j < end && n_left > first; j += s.n) {
+		size_t n_here = 0;
+		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
+			return -1;
+		for (size_t k = first; k < last; k++)
+			if (b->row[from + k] >= j - from && b->row[from + k] < j - from + s.n) {
+				w->some[n_here] = (uint32_t)(b->row[from + k] - (j - from));
+				w->near[n_here++] = weight[k];
+			}
+		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_here, a->pool.dim, w->near, part, NULL);
+		n_left -= n_here;
+	}
+	if (!attend_z_is_possible(part, a->pool.dim))
+		return attend_rows_are_impossible(a, w, tile);
+	total_add_z(w->total[b->i].z, part, a->pool.dim);
+	return 0;
+}
+
+/* Rows read from first on, their bounds in w->near, were unread and are known now. */
+static void
+move_rows(struct attend *a, size_t tile, size_t first, struct worker *w)
+{
+	struct bound *b = a->bound;
+	const struct settled *at = &a->settled[b->i];
+	double sum[2];
+
+	a->kernel->weigh(w->near, NULL, b->n[tile] - first, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+	/* rounding may have left a bit more than was there */
+	b->unread[tile] = fmax(0, b->unread[tile] - sum[0]) + 1e-12 * sum[0];
+	if (blend_rows(a, tile, first, b->n[tile], w, sum) == 0)
+		b->known[tile] += sum[0];
+}
+
+static void
+blend_tile(void *arg, size_t tile, size_t worker)
+{
+	struct attend *a = arg;
+	struct bound *b = a->bound;
+	double sum[2];
+
+	if (b->n_late[tile] > 0)
+		blend_rows(a, tile, 0, b->n_late[tile], &a->worker[worker], sum);
 }
 
 /* Rows of a tile with a bound from b->from on are scored. */
@@ -159,7 +236,7 @@ read_tile(void *arg, size_t tile, size_t worker)
 		w->some[n_some] = (uint32_t)j;
 		n_some += u[j] >= b->from;
 	}
-	size_t at = from, *n = &b->n[tile];
+	size_t at = from, *n = &b->n[tile], n_before = *n;
 	for (size_t k = 0; k < n_some; k++) {
 		size_t row = from + w->some[k];
 		while (row >= at + s.n) {
@@ -169,17 +246,23 @@ read_tile(void *arg, size_t tile, size_t worker)
 		}
 		size_t row_bytes = a->pool.dim * size[s.type], i = row - at;
 		const char *x = (const char *)s.x + i * row_bytes;
-		if (k + 4 < n_some && from + w->some[k + 4] < at + s.n)
+		if (k + 12 < n_some && from + w->some[k + 12] < at + s.n)
 			for (size_t line = 0; line < row_bytes; line += 64)
-				__builtin_prefetch(x + (w->some[k + 4] - w->some[k]) * row_bytes + line);
+				__builtin_prefetch(x + (w->some[k + 12] - w->some[k]) * row_bytes + line);
 		b->row[from + *n] = w->some[k];
-		a->kernel->scores(s.type, x, s.scale ? s.scale + i : NULL, 1, a->pool.dim, a->q + b->i * a->n_pad, 1, &b->score[from + *n], 0);
+		a->kernel->scores(s.type, x, s.scale ? s.scale + i : NULL, 1, a->pool.dim, a->q + b->i * a->n_pad, 1,
+		    &b->score[from + *n], 0, NULL);
 		if (query->bonus)
 			b->row_add[from + *n] = attend_bonus_of(&a->set, query, a->pool.n_cluster, s.cluster[i]);
+		w->near[k] = u[w->some[k]];
 		u[w->some[k]] = -FLT_MAX;
 		++*n;
 	}
 	*most = a->kernel->largest(u, end - from);
+	if (!b->is_settled)
+		b->n_late[tile] = *n;
+	else if (*n > n_before)
+		move_rows(a, tile, n_before, w);
 }
 
 /* Sums over what is unread, by its bounds, and over what is read; and how many rows lie how far below the best. */
@@ -206,56 +289,6 @@ weigh_tile(void *arg, size_t tile, size_t worker)
 	if (b->n[tile] > 0)
 		a->kernel->weigh(w->near, a->query[b->i].bonus ? b->row_add + from : NULL, b->n[tile], a->set.beta, at->best, t, LOGIT_FLOOR, sum);
 	b->known[tile] = sum[0];
-}
-
-/* z and sums over the rows of a tile that were read. */
-static void
-blend_tile(void *arg, size_t tile, size_t worker)
-{
-	struct attend *a = arg;
-	struct bound *b = a->bound;
-	struct worker *w = &a->worker[worker];
-	const struct settled *at = &a->settled[b->i];
-	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row, n = b->n[tile];
-	float *weight = b->score + from, *part = w->part + b->i * a->n_pad;
-	double sum[2];
-	struct attend_span s;
-
-	if (n == 0)
-		return;
-	size_t first = attend_first_from(at->in_order, at->n_in_order, from);
-	for (size_t t = first; t < at->n_in_order && at->in_order[t].row < end; t++)
-		for (size_t k = 0; k < n; k++)
-			if (b->row[from + k] == at->in_order[t].row - from)
-				weight[k] = -FLT_MAX;
-	a->kernel->weigh(weight, a->query[b->i].bonus ? b->row_add + from : NULL, n, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR,
-	    sum);
-	if (!attend_sum_is_possible(sum)) {
-		attend_rows_are_impossible(a, w, tile);
-		return;
-	}
-	total_add(&w->total[b->i], sum);
-	for (size_t t = first; t < at->n_in_order && at->in_order[t].row < end; t++)
-		for (size_t k = 0; k < n; k++)
-			if (b->row[from + k] == at->in_order[t].row - from)
-				weight[k] = attend_top_weight(a, b->i, at->in_order[t].logit);
-	memset(part, 0, a->n_pad * sizeof *part);
-	for (size_t j = from; j < end; j += s.n) {
-		size_t n_here = 0;
-		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-			return;
-		for (size_t k = 0; k < n; k++)
-			if (b->row[from + k] >= j - from && b->row[from + k] < j - from + s.n) {
-				w->some[n_here] = (uint32_t)(b->row[from + k] - (j - from));
-				w->near[n_here++] = weight[k];
-			}
-		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_here, a->pool.dim, w->near, part);
-	}
-	if (!attend_z_is_possible(part, a->pool.dim)) {
-		attend_rows_are_impossible(a, w, tile);
-		return;
-	}
-	total_add_z(w->total[b->i].z, part, a->pool.dim);
 }
 
 static int
@@ -306,13 +339,22 @@ struct sums {
 	double count[N_BIN];    /* unread rows, estimated */
 };
 
+/* At a T that was there before, sums have gone along with what was read since; at another, all begins anew. */
 static void
-add_up(struct attend *a, struct sums *s)
+add_up(struct attend *a, int is_new, struct sums *s)
 {
 	struct bound *b = a->bound;
 
-	memset(b->count, 0, a->set.n_thread * sizeof *b->count);
-	thread_for(a->set.n_thread, a->n_tile, weigh_tile, a);
+	if (is_new) {
+		for (size_t t = 0; t < a->set.n_thread; t++) {
+			struct total *total = &a->worker[t].total[b->i];
+			total->w = total->wl = 0;
+			memset(total->z, 0, a->pool.dim * sizeof *total->z);
+		}
+		memcpy(b->n_late, b->n, a->n_tile * sizeof *b->n);
+		memset(b->count, 0, a->set.n_thread * sizeof *b->count);
+		thread_for(a->set.n_thread, a->n_tile, weigh_tile, a);
+	}
 	*s = (struct sums){ .highest = -FLT_MAX, .unread = (double)a->pool.n_row * exp(LOGIT_FLOOR) };
 	for (size_t tile = 0; tile < a->n_tile; tile++) {
 		s->unread += b->unread[tile];
@@ -370,22 +412,23 @@ keep_rows(struct attend *a, size_t i, double certificate)
 	for (size_t tile = 0; tile < a->n_tile; tile++)
 		for (size_t k = 0; k < b->n[tile]; k++) {
 			s->row[s->n] = tile * TILE_ROWS + b->row[tile * TILE_ROWS + k];
-			s->weight[s->n++] = b->score[tile * TILE_ROWS + k];
+			s->weight[s->n++] = b->weight[tile * TILE_ROWS + k];
 		}
 	s->certificate = certificate;
 }
 
-int
-attend_by_bound(struct attend *a, size_t i, struct fault *f)
+static int
+by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_item *before_top, struct fault *f)
 {
 	struct attend_heap heap = { .item = a->top + i * a->n_top, .n_max = a->n_top };
+	struct bound *b = a->bound;
 	struct sums s;
+	float last_from = FLT_MAX;
 
-	if (!a->bound)
-		a->bound = bound_new(a);
-	if (a->query[i].bonus && !a->bound->row_add)
-		a->bound->row_add = xmalloc(a->n_tile * TILE_ROWS, sizeof *a->bound->row_add);
-	aim_query(a, a->bound, i);
+	b->is_settled = 0;
+	if (a->query[i].bonus && !b->row_add)
+		b->row_add = xmalloc(a->n_tile * TILE_ROWS, sizeof *b->row_add);
+	aim_query(a, b, i);
 	thread_for(a->set.n_thread, a->n_tile, bound_tile, a);
 	if (attend_first_fault(a, f) < 0)
 		return -1;
@@ -394,20 +437,20 @@ attend_by_bound(struct attend *a, size_t i, struct fault *f)
 		if (read_rows(a, from, &heap, f) < 0)
 			return -1;
 	for (int round = 0; round < 16; round++) {
-		/* the heap is put in order, and becomes one again */
-		struct attend_item *kept = xmalloc(a->n_top, sizeof *kept);
+		struct settled before = a->settled[i];
+		double least = heap.least, allowed, n;
+		/* put in order, the heap is none any more */
 		memcpy(kept, heap.item, a->n_top * sizeof *kept);
-		int r = attend_settle_query(a, i, &a->worker[0]);
-		double least = heap.least;
-		if (r < 0) {
-			free(kept);
+		if (attend_settle_query(a, i, &a->worker[0]) < 0)
 			return attend_first_fault(a, f);
-		}
-		add_up(a, &s);
+		int is_new = !b->is_settled || before.best != a->settled[i].best || before.temperature != a->settled[i].temperature ||
+		    memcmp(before_top, a->top + i * a->n_top, a->n_top * sizeof *before_top) != 0;
+		memcpy(before_top, a->top + i * a->n_top, a->n_top * sizeof *before_top);
+		add_up(a, is_new, &s);
+		b->is_settled = 1;
 		int top_is_known = least > a->set.beta * s.highest;
-		double allowed = a->set.epsilon < 1 ? a->set.epsilon / (1 - a->set.epsilon) * s.known * (1 - 1e-5) : INFINITY, n;
+		allowed = a->set.epsilon < 1 ? a->set.epsilon / (1 - a->set.epsilon) * s.known * (1 - 1e-5) : INFINITY;
 		if (top_is_known && s.unread <= allowed) {
-			free(kept);
 			thread_for(a->set.n_thread, a->n_tile, blend_tile, a);
 			if (attend_first_fault(a, f) < 0)
 				return -1;
@@ -416,18 +459,37 @@ attend_by_bound(struct attend *a, size_t i, struct fault *f)
 		}
 		float from = next_step(a, &s, allowed, &n), of_top = (float)(least / a->set.beta - 1e-6);
 		int is_too_much = a->set.epsilon <= 0 || n > READ_MOST * (double)a->pool.n_row;
-		if (is_too_much && (top_is_known || n_above(a, &s, of_top) > READ_MOST * (double)a->pool.n_row)) {
-			free(kept);
+		if (is_too_much && (top_is_known || n_above(a, &s, of_top) > READ_MOST * (double)a->pool.n_row))
 			return top_is_known ? 0 : 2;
-		}
 		memcpy(heap.item, kept, a->n_top * sizeof *kept);
-		free(kept);
 		if (is_too_much || from >= s.highest)
 			from = is_too_much || of_top < s.highest ? of_top : s.highest;
 		if (!top_is_known && of_top < from)
 			from = of_top;
+		/* what is estimated from a part of the rows may fall short: then a whole nat further */
+		if (from >= last_from)
+			from = last_from - (float)(a->settled[i].temperature / a->set.beta);
+		last_from = from;
 		if (read_rows(a, from, &heap, f) < 0)
 			return -1;
 	}
 	return 2;
+}
+
+int
+attend_by_bound(struct attend *a, size_t i, struct fault *f)
+{
+	struct attend_item *kept = xcalloc(2 * a->n_top, sizeof *kept);
+
+	if (!a->bound)
+		a->bound = bound_new(a);
+	int r = by_bound(a, i, kept, kept + a->n_top, f);
+	if (r == 0 || r == 2)
+		for (size_t t = 0; t < a->set.n_thread; t++) {          /* nothing of it is kept */
+			struct total *total = &a->worker[t].total[i];
+			total->w = total->wl = 0;
+			memset(total->z, 0, a->pool.dim * sizeof *total->z);
+		}
+	free(kept);
+	return r;
 }

@@ -176,7 +176,7 @@ pass_tile(void *arg, size_t tile, size_t worker)
 	for (size_t j = from; j < end; j += s.n) {
 		if (span_of(h, j, end - j, w, tile, &s) < 0)
 			return;
-		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), TILE_ROWS);
+		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), TILE_ROWS, NULL);
 	}
 	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
 	for (size_t i = 0; i < h->n_all; i++) {

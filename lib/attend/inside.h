@@ -80,6 +80,7 @@ struct attend {
 
 /* Of query i. */
 float *attend_weights(const struct attend *a, size_t i, size_t tile);
+float *attend_weight_at(const struct attend *a, size_t i, size_t row);
 /* Rows [from, from + n) or the first of them. -1: they could not be read, which the worker keeps if no task before failed. */
 int attend_span_of(struct attend *a, size_t from, size_t n, struct worker *w, size_t task, struct attend_span *out);
 const float *attend_row(struct attend *a, size_t row, float *scratch, struct worker *w, size_t task);

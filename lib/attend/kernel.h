@@ -35,15 +35,16 @@ struct kernel_sketch_query {
 
 struct attend_kernel {
 	const char *name;
-	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused */
+	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later,
+	   here and below: n / 2 rows that one query will want next, a hint for the memory; or NULL */
 	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
-	    size_t n_query, float *score, size_t n_stride);
+	    size_t n_query, float *score, size_t n_stride, const void *later);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
 	void (*blend)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *w,
 	    size_t n_stride, size_t n_query, float *z);
 	/* The same for one query and some of the rows, by their numbers. */
 	void (*blend_some)(enum attend_type type, const void *rows, const float *scale, const uint32_t *row, size_t n, size_t dim,
-	    const float *w, float *z);
+	    const float *w, float *z, const void *later);
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* score [n] becomes w, 0 where l is below floor (at least -80); add may be NULL. sum: of w, and of w l. Returns the largest score. */

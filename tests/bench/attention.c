@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "attend/attend.h"
+#include "attend/heads.h"
 #include "attend/kernel.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -38,6 +39,7 @@ now_ms(void)
 }
 
 static void read_all(void *arg);
+static void gemm_all(void *arg);
 
 static int
 by_value(const void *a, const void *b)
@@ -47,11 +49,12 @@ by_value(const void *a, const void *b)
 	return s < t ? -1 : s > t;
 }
 
-/* Medians of REPEAT, each run of what beside one of read_all(): a machine that is shared changes its speed. */
+/* Medians of REPEAT, each run of what beside one of read_all() and one of gemm_all(): a machine that is shared changes its
+   speed. */
 static double
-median_ms(void (*what)(void *arg), void *arg, double *of_read)
+median_ms(void (*what)(void *arg), void *arg, double *of_read, double *of_gemm)
 {
-	double took[REPEAT], ratio[REPEAT];
+	double took[REPEAT], ratio[REPEAT], gemm_ratio[REPEAT];
 
 	what(arg);
 	for (size_t i = 0; i < REPEAT; i++) {
@@ -61,11 +64,18 @@ median_ms(void (*what)(void *arg), void *arg, double *of_read)
 		t = now_ms();
 		read_all(NULL);
 		ratio[i] = took[i] / (now_ms() - t);
+		t = now_ms();
+		if (of_gemm)
+			gemm_all(NULL);
+		gemm_ratio[i] = took[i] / (now_ms() - t);
 	}
 	qsort(took, REPEAT, sizeof *took, by_value);
 	qsort(ratio, REPEAT, sizeof *ratio, by_value);
+	qsort(gemm_ratio, REPEAT, sizeof *gemm_ratio, by_value);
 	if (of_read)
 		*of_read = ratio[REPEAT / 2];
+	if (of_gemm)
+		*of_gemm = gemm_ratio[REPEAT / 2];
 	return took[REPEAT / 2];
 }
 
@@ -280,6 +290,23 @@ attend_all(void *arg)
 		abort();
 }
 
+struct head_job {
+	struct attend_heads *h;
+	size_t n;
+	const float *a;
+	struct attend_head_result *result;
+};
+
+static void
+heads_all(void *arg)
+{
+	struct head_job *j = arg;
+	struct fault f;
+
+	if (attend_heads_run(j->h, j->n, j->a, j->result, &f) < 0)
+		abort();
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -305,7 +332,7 @@ main(int argc, char *argv[])
 		for (size_t i = 0; i < 3 * GEMM * GEMM; i++)
 			gemm[t][i] = (float)(i % 17) - 8;
 	}
-	double read_ms = median_ms(read_all, NULL, NULL), gemm_ms = median_ms(gemm_all, NULL, NULL);
+	double read_ms = median_ms(read_all, NULL, NULL, NULL), gemm_ms = median_ms(gemm_all, NULL, NULL, NULL);
 	double gflops = 2e-6 * GEMM * GEMM * GEMM * 8 * (double)n_thread / gemm_ms;
 	printf("%zu x %zu, %zu threads, kernel %s\n", n_row, dim, n_thread, attend_kernel_best()->name);
 	printf("reading the rows once %34.2f ms %8.1f GB/s\n", read_ms, (double)(n_row * dim * 4) / read_ms / 1e6);
@@ -348,11 +375,12 @@ main(int argc, char *argv[])
 			static const size_t n_of[] = { 1, 16, 256 };
 			for (size_t k = 0; k < 3; k++) {
 				struct job j = { attend_new(&pool, &set, n_of[k]), n_of[k], query[who], result };
-				double of_read, ms = median_ms(attend_all, &j, &of_read), flop = 4e-6 * (double)n_row * (double)dim * (double)n_of[k] / ms;
+				double of_read, of_gemm, ms = median_ms(attend_all, &j, &of_read, &of_gemm), flop = 4e-6 * (double)n_row * (double)dim * (double)n_of[k] / ms;
 				if (k == 0 && type == ATTEND_F32)
 					f32_ms[who] = ms;
 				printf("%-5s %-9s %7zu %9.2f %9.2f %9.1f %9.2f   %.2f %.2f", type_name[type], who ? "known" : "stranger", n_of[k], ms,
-				    of_read, flop, flop / gflops, result[0].entropy_nats, result[0].temperature);
+				    of_read, flop,
+				    4. * (double)n_row * (double)dim * (double)n_of[k] / (16. * GEMM * GEMM * GEMM * (double)n_thread) / of_gemm, result[0].entropy_nats, result[0].temperature);
 				if (k == 0)
 					printf("   %.2f of f32", ms / f32_ms[who]);
 				printf("\n");
@@ -361,6 +389,23 @@ main(int argc, char *argv[])
 			}
 		}
 	}
+	/* four heads, each with a softmax of its own */
+	enum { N_HEAD = 4 };
+	static struct attend_head_result head_result[16 * N_HEAD];
+	float *heads = xmalloc(16 * N_HEAD * dim, sizeof *heads);
+	for (size_t i = 0; i < 16 * N_HEAD; i++) {
+		mat_normalise(memcpy(heads + i * dim, q + i * dim, dim * sizeof *heads), dim);
+		for (size_t d = 0; d < dim; d++)
+			heads[i * dim + d] *= (float)(set.beta / 2);
+	}
+	type = ATTEND_F32;
+	for (size_t n = 1; n <= 16; n *= 16) {
+		struct head_job j = { attend_heads_new(&pool, N_HEAD, 10, n, n_thread, NULL), n, heads, head_result };
+		double of_read, ms = median_ms(heads_all, &j, &of_read, NULL);
+		printf("f32   4 heads   %7zu %9.2f %9.2f\n", n, ms, of_read);
+		attend_heads_free(j.h);
+	}
+
 	/* with sketches: exact, T known before the pass; then what may be left unread */
 	blocks = xaligned((n_row + 15) / 16, mat_sketch_block(dim));
 	memset(blocks, 0, (n_row + 15) / 16 * mat_sketch_block(dim));
@@ -379,7 +424,7 @@ main(int argc, char *argv[])
 			enum { SOME = 8 };
 			for (size_t i = 0; i < SOME; i++) {
 				struct job j = { attend_new(&pool, &s, 1), 1, &query[who % 2][i], result };
-				ms += median_ms(attend_all, &j, &one) / SOME;
+				ms += median_ms(attend_all, &j, &one, NULL) / SOME;
 				of_read += one / SOME;
 				share += result[0].read / SOME;
 				certificate = fmax(certificate, result[0].certificate);
