@@ -41,6 +41,7 @@ struct attending {
 	struct state *state;            /* NULL: not given, or not there yet */
 	int has_learnt;                 /* the state has settings, and they are those used */
 	struct belief_prior prior;
+	size_t belief_dim;
 	struct attend_settings set;
 	struct attend *attend;
 	struct record_in *in;

@@ -14,7 +14,7 @@ struct head {
 	uint64_t key;           /* of the query, its user and the constants: all shards must have seen the same */
 	uint64_t n_whole, first, n_row;
 	uint64_t dim, n_item, n_top;    /* n_top: rows that follow */
-	double beta, alpha, gain, kappa, lambda;
+	double beta, alpha, gain, kappa, lambda, query_var;
 	double best, temperature, tau;
 };
 
@@ -137,8 +137,10 @@ key_of(const struct attending *a, size_t i)
 	uint64_t key = hash64(q->x, dim * sizeof *q->x, 1);
 
 	key = hash64(a->model->space, 32, key);
-	if (q->user_mean)
+	if (q->user_mean) {
 		key = hash64(q->user_mean, dim * sizeof *q->user_mean, key);
+		key = hash64(&q->query_weight, sizeof q->query_weight, key);
+	}
 	if (q->bonus)
 		key = hash64(q->bonus, a->n_cluster * sizeof *q->bonus, key);
 	return key;
@@ -149,7 +151,7 @@ head_of(const struct attending *a, size_t i)
 {
 	return (struct head){ .key = key_of(a, i), .n_whole = a->whole.n, .first = a->whole.first, .n_row = pool_n(a->pool),
 	    .dim = a->model->dim, .n_item = a->set.n_top, .beta = a->set.beta, .alpha = a->set.alpha, .gain = a->set.gain,
-	    .kappa = a->set.kappa, .lambda = a->set.lambda };
+	    .kappa = a->set.kappa, .lambda = a->set.lambda, .query_var = a->set.query_var };
 }
 
 static int
@@ -411,7 +413,7 @@ static int
 is_same(const struct head *s, const struct head *t)
 {
 	return s->key == t->key && s->n_whole == t->n_whole && s->n_item == t->n_item && s->beta == t->beta && s->alpha == t->alpha &&
-	    s->gain == t->gain && s->kappa == t->kappa && s->lambda == t->lambda && s->best == t->best && s->temperature == t->temperature;
+	    s->gain == t->gain && s->kappa == t->kappa && s->lambda == t->lambda && s->query_var == t->query_var && s->best == t->best && s->temperature == t->temperature;
 }
 
 /* The group that record i belongs to: that of the same other columns. A record that is there twice has a group for each. */
@@ -523,6 +525,7 @@ put_settled(struct attending *a, size_t i, struct group *g, struct fault *f)
 	set.gain = head.gain;
 	set.kappa = head.kappa;
 	set.lambda = head.lambda;
+	set.query_var = head.query_var;
 	int r = n_top == 0 ? wrong(a, a->row[i], f) : 0;
 	if (r == 0) {
 		attend_settle_found(&set, &a->query[i], a->mean, head.dim, a->n_cluster, found, n, n_top, &settled);

@@ -31,7 +31,7 @@ static const double LARGEST = 1e12;
 struct attend_wish attend_wish;
 static const char *model_name, *state_name, *npy_path;
 static struct opt_list pool_name;
-static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, epsilon = NAN;
+static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, query_var = NAN, epsilon = NAN;
 static size_t n_top = 10;
 static int no_x, trust, partial, merge;
 
@@ -46,6 +46,8 @@ static const struct opt opts[] = {
 	    NULL },
 	{ 0, "kappa", OPT_REAL, &kappa, "K", "widening by uncertainty, 0 for none; default: the model's", NULL, NULL },
 	{ 0, "gain", OPT_REAL, &gain, "G", "weight of the user beside the query; default: the model's", NULL, NULL },
+	{ 0, "query-var", OPT_REAL, &query_var, "V", "how far users differ in what their queries say; default: the state's, or the "
+	    "model's", NULL, NULL },
 	{ 0, "beta", OPT_REAL, &beta, "B", "scale of the logits; default: from the pool", NULL, NULL },
 	{ 0, "choose", OPT_SIZE, &attend_wish.n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
 	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws", NULL, NULL },
@@ -65,9 +67,9 @@ static const struct opt opts[] = {
 /* -- opening -- */
 
 static void
-variances_of_user(const void *user, const float *f, size_t n, double *variance, double *scratch)
+variances_of_user(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch)
 {
-	belief_variances(user, f, n, variance, scratch);
+	belief_variances(user, f, x, n, variance, scratch);
 }
 
 /* What the whole pool tells, of which this is a shard or all; merging has neither. */
@@ -111,10 +113,12 @@ open_pool(struct attending *a, struct fault *f)
 	for (size_t d = 0; d < dim; d++)
 		a->mean[d] = a->model->mean[d];
 	a->prior = a->model->prior;
+	if (!isnan(query_var))
+		a->prior.query_var = query_var;
 	a->set = (struct attend_settings){
 		.gain = isnan(gain) ? a->model->gain : gain,
 		.kappa = isnan(kappa) ? a->model->widening : kappa,
-		.beta = isnan(beta) ? attend_beta(whole.n, dim, whole.score_sd) : beta,
+		.beta = !isnan(beta) ? beta : a->model->beta > 0 ? a->model->beta : attend_beta(whole.n, dim, whole.score_sd),
 		.n_top = n_top,
 		.n_thread = record_options.n_thread,
 		.epsilon = isnan(epsilon) ? 0 : epsilon,
@@ -147,6 +151,9 @@ open_state(struct attending *a, struct fault *f)
 		return fault(f, EX_DATAERR, "%s: users have %zu dimensions, %s has %zu", state_name, known.dim, model_name,
 		    a->model->dim);
 	a->prior = known.prior;
+	a->belief_dim = learn_belief_dim(&known);
+	if (!isnan(query_var) && a->prior.has_query)
+		a->prior.query_var = query_var;
 	/* Features "x" are vectors as they are. */
 	if (strcmp(known.feature, "x") == 0)
 		memset(a->mean, 0, known.dim * sizeof *a->mean);
@@ -203,6 +210,7 @@ take_scratch(struct attending *a)
 		pool = attending_pool(a->pool, a->mean);
 
 	a->set.lambda = a->prior.lambda;
+	a->set.query_var = a->prior.query_var;
 	a->set.n_thread = n_thread;
 	a->n_cluster = pool.n_cluster;
 	/* A user's covariance, and its factor, may take dim x dim doubles each. */
@@ -289,7 +297,7 @@ read_person(struct attending *a, struct person *p, struct buf *value, struct fau
 	if ((found = state_get(a->state, "user", p->name, value, f)) <= 0)
 		return found;
 	if (!p->belief)
-		p->belief = belief_new(a->model->dim);
+		p->belief = belief_new(a->belief_dim);
 	if (belief_decode(p->belief, value->at, value->n, f) < 0) {
 		struct fault why = *f;
 		return fault(f, why.status, "%s: user \"%s\": %s", state_name, fault_quote(p->name.at, p->name.n), why.text);
@@ -308,7 +316,7 @@ solve_person(void *arg, size_t i, size_t worker)
 	if (!p->is_known)
 		return;
 	if (!p->posterior)
-		p->posterior = belief_posterior_new(a->model->dim);
+		p->posterior = belief_posterior_new(a->belief_dim);
 	p->failed = belief_solve(p->posterior, p->belief, &a->prior, &p->fault) < 0;
 }
 
@@ -382,7 +390,7 @@ find_bonus(void *arg, size_t i, size_t worker)
 	size_t dim = a->model->dim;
 	float *q = a->aim + worker * dim;
 
-	attend_aim(a->query[i].x, a->query[i].user_mean, a->set.gain, dim, q);
+	attend_aim(a->query[i].x, a->query[i].query_weight, a->query[i].user_mean, a->set.gain, dim, q);
 	double length = mat_normalise(q, dim);
 	for (size_t c = 0; c < a->n_cluster; c++)
 		a->bonus[i * a->n_cluster + c] = a->cluster[c] ?
@@ -438,6 +446,10 @@ attending_ask_state(struct attending *a, struct fault *f)
 	for (size_t i = 0; status == 0 && i < a->n_query; i++)
 		if (who[i] && who[i]->is_known) {
 			a->query[i].user_mean = belief_mean(who[i]->posterior);
+			a->query[i].query_weight = belief_query_weight(a->query[i].user_mean, a->belief_dim, &a->prior);
+			if (!(fabs(a->query[i].query_weight) <= LARGEST) && status == 0)
+				status = fault(f, EX_DATAERR, "%s: user \"%s\": what was learnt leads to numbers beyond %g", state_name,
+				    fault_quote(who[i]->name.at, who[i]->name.n), LARGEST);
 			a->query[i].variances = variances_of_user;
 			a->query[i].user = who[i]->posterior;
 			a->query[i].n_scratch = belief_scratch_many(who[i]->posterior, ATTEND_N_SHARP);
@@ -498,6 +510,8 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "-k: expected at least 1");
 	if (!isnan(kappa) && kappa < 0)
 		opt_usage(p, "--kappa: expected 0 or more, got %g", kappa);
+	if (!isnan(query_var) && !(query_var >= 0 && query_var <= LARGEST))
+		opt_usage(p, "--query-var: expected 0 to %g, got %g", LARGEST, query_var);
 	if (!isnan(beta) && beta <= 0)
 		opt_usage(p, "--beta: expected more than 0, got %g", beta);
 	if (attend_wish.text_name && !attend_wish.explain)

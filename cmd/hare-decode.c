@@ -115,8 +115,9 @@ open_state(struct decoding *d, struct fault *f)
 		return fault(f, EX_DATAERR, "%s: its beliefs have %zu dimensions, the vectors of %s have %zu", state_file,
 		    settings.dim, pool_path.at[0], pool_dim(d->pool));
 	d->prior = settings.prior;
-	d->belief = belief_new(pool_dim(d->pool));
-	d->posterior = belief_posterior_new(pool_dim(d->pool));
+	size_t n = settings.dim > 0 ? learn_belief_dim(&settings) : pool_dim(d->pool);
+	d->belief = belief_new(n);
+	d->posterior = belief_posterior_new(n);
 	return 0;
 }
 

@@ -190,12 +190,13 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 
 /* -- apply -- */
 
-static const char *model_path, *x_name, *npy_path;
+static const char *model_path, *x_name, *npy_path, *as = "query";
 
 static const struct opt apply_opts[] = {
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "made by hare-embed fit", NULL, "HARE_MODEL" },
 	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas; default: text", NULL, NULL },
 	{ 'o', "output", OPT_STRING, &x_name, "NAME", "column for the vector; default: x", NULL, NULL },
+	{ 0, "as", OPT_CHOICE, &as, "WHAT", "what the texts are, to a MODEL of hare-train", "query item", NULL },
 	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "write the vectors to an NPY file as well", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)net_embedding_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
@@ -262,6 +263,7 @@ apply_open(struct apply *a, struct record_in *in, struct fault *f)
 
 	if (!(a->embed = embed_open(a->model, f)))
 		return -1;
+	embed_set_as(a->embed, strcmp(as, "item") == 0 ? EMBED_ITEM : EMBED_QUERY);
 	if (embed_is_remote(a->embed)) {
 		if (net_options.model && strcmp(net_options.model, embed_remote_model(a->embed)) != 0)
 			return fault(f, EX_DATAERR, "%s: was fitted with the server's model %s, asked is %s", model_path,

@@ -19,10 +19,12 @@
 #include "pool/pool.h"
 
 enum { BATCH_ROWS = 512, IDLE_MS = 1000, CACHE_MB = 12 };
+/* No query is as long, and no constant as large; beyond it sums of squares would leave the range of double. */
+static const double LONGEST = 1e12;
 
 static const char *model_name, *state_name, *feature = "item", *clock_name, *event_column_name, *source_option;
 static struct opt_list pool_name;
-static double half_life = NAN, lambda = NAN, noise_var = NAN, base_rate = NAN;
+static double half_life = NAN, lambda = NAN, noise_var = NAN, base_rate = NAN, query_var = NAN;
 static size_t buffer_mb = 56, dim_option;
 static int any_reward, no_clusters;
 
@@ -39,12 +41,14 @@ static const struct opt opts[] = {
 	{ 0, "source", OPT_STRING, &source_option, "NAME", "name of the input, to go on where its last reading ended; "
 	    "default: the path of the file", NULL, NULL },
 	{ 0, "any-reward", OPT_FLAG, &any_reward, NULL, "rewards may lie outside of 0 to 1", NULL, NULL },
-	{ 0, "no-clusters", OPT_FLAG, &no_clusters, NULL, "do not learn covariances of clusters from the queries x", NULL, NULL },
+	{ 0, "no-clusters", OPT_FLAG, &no_clusters, NULL, "do not learn covariances of clusters", NULL, NULL },
 	{ 0, "buffer", OPT_SIZE, &buffer_mb, "MB", "memory for events that wait to be committed", NULL, NULL },
 	{ 0, "dim", OPT_SIZE, &dim_option, "D", "dimension of vectors, where there is no MODEL (--feature x)", NULL, NULL },
 	{ 0, "lambda", OPT_REAL, &lambda, "L", "precision of the prior, where there is no MODEL (100)", NULL, NULL },
-	{ 0, "noise-var", OPT_REAL, &noise_var, "V", "variance of rewards, where there is no MODEL (0.02)", NULL, NULL },
+	{ 0, "noise-var", OPT_REAL, &noise_var, "V", "variance of rewards, where there is no MODEL (0.05)", NULL, NULL },
 	{ 0, "base-rate", OPT_REAL, &base_rate, "B", "reward expected of anything, where there is no MODEL (0.03)", NULL, NULL },
+	{ 0, "query-var", OPT_REAL, &query_var, "V", "how far users differ in what their queries say (--feature item); default: the "
+	    "state's, or the MODEL's", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
@@ -97,8 +101,10 @@ choose_settings(struct updating *u, struct fault *f)
 		memcpy(set->space, u->model->space, sizeof set->space);
 		set->prior = u->model->prior;
 		set->gain = u->model->gain;
-		if (found)
+		if (found) {
 			set->prior.half_life = have.prior.half_life;
+			set->prior.query_var = have.prior.query_var;
+		}
 		if (dim_option && dim_option != set->dim)
 			return fault(f, EX_USAGE, "--dim %zu: %s has dimension %zu", dim_option, model_name, set->dim);
 	} else {
@@ -116,7 +122,10 @@ choose_settings(struct updating *u, struct fault *f)
 	}
 	if (!isnan(half_life))
 		set->prior.half_life = half_life;
+	if (!isnan(query_var))
+		set->prior.query_var = query_var;
 	snprintf(set->feature, sizeof set->feature, "%s", feature);
+	learn_settle(set);
 	if (clock_name)
 		snprintf(set->clock, sizeof set->clock, "%s", clock_name);
 	else if (!found)
@@ -170,7 +179,9 @@ find_columns(struct updating *u, struct fault *f)
 	if (strcmp(u->set.clock, "time") == 0 && (u->time = record_need(u->in, "time", f)) < 0)
 		return -1;
 	/* a blend has an item only if one was chosen as well */
-	if (u->pool && !no_clusters && strcmp(feature, "x") != 0) {
+	if (is_item) {
+		u->x = record_find(u->in, "x");
+	} else if (u->pool && !no_clusters && strcmp(feature, "x") != 0) {
 		u->item = record_find(u->in, "item");
 		u->x = u->item < 0 ? -1 : record_find(u->in, "x");
 	}
@@ -246,6 +257,9 @@ read_event(struct updating *u, size_t i, struct learn_event *e, struct fault *f)
 	if (u->x >= 0 && row != SIZE_MAX && record_cell(u->in, i, u->x).n > 0) {
 		if (record_vector(u->in, i, u->x, u->query, dim, f) < 0)
 			return -1;
+		if (mat_norm(u->query, dim) > LONGEST)
+			return record_fault(u->in, i, u->x, f, "expected a vector of about unit length, got length %g",
+			    mat_norm(u->query, dim));
 		e->x = u->query;
 		e->cluster = pool_cluster(u->pool, row);
 	}
@@ -330,6 +344,10 @@ check_options(const struct opt_program *p, int n_operand)
 		opt_usage(p, "--lambda, --noise-var, --base-rate: a MODEL has its own");
 	if ((!isnan(lambda) && lambda <= 0) || (!isnan(noise_var) && noise_var <= 0))
 		opt_usage(p, "--lambda, --noise-var: expected more than 0");
+	if (!isnan(query_var) && strcmp(feature, "item") != 0)
+		opt_usage(p, "--query-var: goes with --feature item");
+	if (!isnan(query_var) && !(query_var >= 0 && query_var <= LONGEST))
+		opt_usage(p, "--query-var: expected 0 to %g, got %g", LONGEST, query_var);
 	if (dim_option > MODEL_DIM_MAX)
 		opt_usage(p, "--dim: expected at most %d, got %zu", MODEL_DIM_MAX, dim_option);
 	if (buffer_mb < 1 || buffer_mb > 1 << 20)

@@ -16,8 +16,18 @@ setup_file() {
 	awk 'BEGIN { srand(3) } { print rand() "\t" $0 }' < <(hare-pool dump p | hare_ids) | sort -n | cut -f 2 > ids
 	{ echo user,item,reward
 	  head -n 30 ids | awk '{ print "ann," $1 "," (NR % 3 == 0) }'
-	  tail -n 12 ids | awk '{ print "bob," $1 "," (NR % 2) }'; } > rewards.csv
-	hare-update -m m -s s -p p rewards.csv
+	  tail -n 12 ids | awk '{ print "bob," $1 "," (NR % 2) }'; } > shown.csv
+	# two of three were answers to a query: here the text of another item
+	hare-pool dump p > pool.csv
+	/usr/bin/python3 - > rewards.csv <<-'PY'
+		import csv
+		csv.field_size_limit(1 << 30)
+		x = [r["x"] for r in csv.DictReader(open("pool.csv"))]
+		print("user,item,reward,x")
+		for i, r in enumerate(csv.DictReader(open("shown.csv"))):
+		    print(r["user"], r["item"], r["reward"], x[i * 7 % len(x)] if i % 3 else "", sep=",")
+	PY
+	hare-update -m m -s s -p p --no-clusters rewards.csv
 	{ echo user,query
 	  for u in ann bob new ''; do for q in 'I need help writing tests' 'deploy a service' 'xyzzy'; do echo "$u,$q"; done; done; } > asked.csv
 	hare-embed -q -m m -c query asked.csv > q.csv
@@ -29,7 +39,7 @@ for row in csv.DictReader(sys.stdin): print(row["id"])'; }
 
 setup() {
 	cd "$BATS_TEST_TMPDIR"
-	f=$BATS_FILE_TMPDIR
+	export f=$BATS_FILE_TMPDIR
 	m=$f/m p=$f/p s=$f/s m2=$f/m2 p2=$f/p2 q=$f/q.csv
 }
 
@@ -60,8 +70,8 @@ for row in csv.DictReader(sys.stdin): print(row[sys.argv[1]])' "$1"; }
 @test "weights, z, entropy and uncertainty are those of the formulas, for strangers and for known users" {
 	hare-attend -m "$m" -p "$p" -s "$s" -k 7 "$q" > out.csv
 	hare-attend -m "$m" -p "$p" -s "$s" -k 7 --explain "$q" > why.csv
-	hare-pool dump "$p" > pool.csv
-	/usr/bin/python3 - "$m" "$f/rewards.csv" <<'PY'
+	cp "$f/pool.csv" .
+	cat > twin.py <<'PY'
 import csv, json, struct, sys
 import numpy as np
 csv.field_size_limit(1 << 30)
@@ -80,11 +90,14 @@ ids = [r['id'] for r in rows]
 N, d = X.shape
 S = X @ X.T
 beta = np.sqrt(2 * np.log(N)) / S[~np.eye(N, dtype=bool)].std()
-lam, s2, b0, g, kappa = 100, .02, .03, 2, .2
+lam, s2, b0, g, kappa, qv = 100, .05, .03, 2, .2, float(sys.argv[3])
+# the last number is what the query said; its weight has a prior of its own
+P, m0 = np.diag([lam] * d + [1 / qv]), np.append(np.zeros(d), 1 / g)
 belief = {}
 for e in csv.DictReader(open(sys.argv[2])):
-    L, b = belief.setdefault(e['user'], [lam * np.eye(d), np.zeros(d)])
+    L, b = belief.setdefault(e['user'], [P.copy(), P @ m0])
     f = X[ids.index(e['item'])] - mean
+    f = np.append(f, vec(e['x']) @ f if e['x'] else 0)
     L += np.outer(f, f) / s2
     b += f * (float(e['reward']) - b0) / s2
 def close(got, want, what, floor=1e-3):
@@ -92,14 +105,17 @@ def close(got, want, what, floor=1e-3):
     assert off < 1e-5, (what, off, got, want)
 why = list(csv.DictReader(open('why.csv')))
 for i, r in enumerate(csv.DictReader(open('out.csv'))):
-    L, b = belief.get(r['user'], (lam * np.eye(d), np.zeros(d)))
+    L, b = belief.get(r['user'], (P, P @ m0))
     u, C = np.linalg.solve(L, b), np.linalg.inv(L)
+    u, w = u[:d], u[d]
     x = vec(r['x'])
-    l = beta * (X @ (x + g * u))
+    l = beta * (X @ (g * w * x + g * u))
+    assert (r['user'] in belief) == (abs(g * w - 1) > 1e-3)
     best = np.argsort(-l, kind='stable')[:64]
     A0 = np.exp(l[best] - l.max())
     A0 /= A0.sum()
     F = X[best] - mean
+    F = np.c_[F, F @ x]
     tau2 = A0 @ np.einsum('ij,jk,ik->i', F, C, F)
     T = np.sqrt(1 + kappa * np.pi / 8 * beta ** 2 * g ** 2 * tau2)
     A = np.exp((l - l.max()) / T)
@@ -114,12 +130,41 @@ for i, r in enumerate(csv.DictReader(open('out.csv'))):
     for k, e in enumerate(why[7 * i:7 * i + 7]):
         j = ids.index(e['item'])
         assert e['item'] == top[k] and int(e['rank']) == k + 1
-        close(float(e['content']), beta * X[j] @ x, 'content', 1)
+        close(float(e['content']), beta * g * w * X[j] @ x, 'content', 1)
         close(float(e['personal']), beta * g * X[j] @ u, 'personal', 1)
         close(float(e['temperature']), T, 'T')
         close(float(e['weight']), A[j], 'weight')
 assert i == 11
 PY
+	/usr/bin/python3 twin.py "$m" "$f/rewards.csv" .05
+	# the prior may change after the rewards were learnt
+	hare-attend -m "$m" -p "$p" -s "$s" -k 7 --query-var .5 "$q" > out.csv
+	hare-attend -m "$m" -p "$p" -s "$s" -k 7 --query-var .5 --explain "$q" > why.csv
+	/usr/bin/python3 twin.py "$m" "$f/rewards.csv" .5
+}
+
+@test "a user whose queries lead to nothing is answered by taste; with --query-var 0 queries say what they say" {
+	/usr/bin/python3 - > vain.csv <<'PY'
+import csv
+csv.field_size_limit(1 << 30)
+import os
+rows = list(csv.DictReader(open(os.environ['f'] + '/pool.csv')))
+print('user,item,reward,x')
+for r in rows[:40]:
+    print('ann', r['id'], 0, r['x'], sep=',')         # what was asked for was shown, and was worth nothing
+PY
+	hare-update -m "$m" -p "$p" -s vain vain.csv
+	content() { hare-attend -m "$m" -p "$p" -k 1 --alpha 0 --explain "$@" <(sed -n '1p;2p' "$q") | column content; }
+	stranger=$(content)
+	awk -v a="$(content -s vain)" -v b="$stranger" 'BEGIN { exit !(a < b / 2) }'
+	hare-attend -m "$m" -p "$p" -s vain --query-var 0 -k 150 --alpha 0 --explain <(sed -n '1p;2p' "$q") > all.csv
+	hare-attend -m "$m" -p "$p" -k 150 --alpha 0 --explain <(sed -n '1p;2p' "$q") > new.csv
+	content_by_item() { /usr/bin/python3 -c 'import csv, sys
+csv.field_size_limit(1 << 30)
+for r in csv.DictReader(sys.stdin): print(r["item"], r["content"])' | sort; }
+	content_by_item < all.csv > a
+	content_by_item < new.csv > b
+	cmp a b
 }
 
 @test "the parts of an explanation sum to the logit" {
@@ -319,6 +364,8 @@ PY
 	run -64 hare-attend -m "$m" -p "$p" -k ten "$q"
 	run -64 hare-attend -m "$m" -p "$p" --kappa -1 "$q"
 	run -64 hare-attend -m "$m" -p "$p" --beta 0 "$q"
+	run -64 hare-attend -m "$m" -p "$p" --query-var -.1 "$q"
+	run -64 hare-attend -m "$m" -p "$p" --query-var nan "$q"
 	for o in alpha beta gain kappa; do run -64 hare-attend -m "$m" -p "$p" --$o 1e308 "$q"; done
 	run -64 hare-attend -m "$m" -p "$p" --text title "$q"
 	run -64 hare-attend -m "$m" -p "$p" --explain --choose 1 "$q"

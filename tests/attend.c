@@ -12,7 +12,8 @@
 #include "mat/mat.h"
 
 static struct rng rng;
-static const struct belief_prior prior = { .lambda = 100, .noise_var = .02, .base_rate = .03 };
+static const struct belief_prior prior = { .lambda = 100, .noise_var = .05, .base_rate = .03, .has_query = 1, .query_mean = .5,
+    .query_var = .05 };
 
 /* -- a pool of unit vectors in loose groups, so that scores spread as those of texts do -- */
 
@@ -123,7 +124,7 @@ settings_of(const struct world *w, double alpha_per_beta, double kappa)
 	double beta = attend_beta(w->n_row, w->dim, w->score_sd);
 
 	return (struct attend_settings){ .gain = 2, .beta = beta, .alpha = alpha_per_beta * beta, .kappa = kappa,
-	    .lambda = prior.lambda, .n_top = 10, .n_thread = 1 };
+	    .lambda = prior.lambda, .query_var = prior.query_var, .n_top = 10, .n_thread = 1 };
 }
 
 /* -- a person: observations, what lib/belief makes of them, and what the formulas make of them -- */
@@ -131,8 +132,8 @@ settings_of(const struct world *w, double alpha_per_beta, double kappa)
 struct person {
 	size_t dim;
 	struct belief_posterior *posterior;
-	long double *mean;      /* [dim] */
-	long double *cov;       /* [dim][dim] */
+	long double *mean;      /* [dim + 1], the last that of what the query says */
+	long double *cov;       /* [dim + 1][dim + 1] */
 };
 
 /* A := A^-1 by Gauss-Jordan without pivots, for a positive definite A. */
@@ -157,40 +158,44 @@ invert(long double *a, size_t n)
 static struct person
 person_new(const struct world *w, size_t n_event)
 {
-	size_t dim = w->dim;
-	struct person p = { dim, belief_posterior_new(dim), xcalloc(dim, sizeof(long double)),
-	    xcalloc(dim * dim, sizeof(long double)) };
-	struct belief *b = belief_new(dim);
-	long double *sum = xcalloc(dim, sizeof *sum);
-	float *f = xmalloc(dim, sizeof *f), *taste = xmalloc(dim, sizeof *taste);
+	size_t dim = w->dim, n = dim + 1;
+	struct person p = { dim, belief_posterior_new(n), xcalloc(n, sizeof(long double)), xcalloc(n * n, sizeof(long double)) };
+	struct belief *b = belief_new(n);
+	long double *sum = xcalloc(n, sizeof *sum);
+	float *f = xmalloc(n, sizeof *f), *taste = xmalloc(dim, sizeof *taste), *asked = xmalloc(dim, sizeof *asked);
 	struct fault fault;
 
 	unit(taste, dim);
 	for (size_t d = 0; d < dim; d++)
-		p.cov[d * dim + d] = prior.lambda;
+		p.cov[d * n + d] = prior.lambda;
+	p.cov[dim * n + dim] = 1 / (long double)prior.query_var;
+	sum[dim] = prior.query_mean / (long double)prior.query_var;
 	for (size_t e = 0; e < n_event; e++) {
 		const float *x = w->x + rng_below(&rng, w->n_row) * dim;
 		for (size_t d = 0; d < dim; d++)
 			f[d] = (float)(x[d] - w->mean[d]);
+		unit(asked, dim);
+		belief_extend(f, asked, dim, f);
 		double reward = mat_dot64(f, taste, dim) > 0;
 		if (belief_learn(b, f, reward, (double)e, 0, &fault) < 0)
 			claim(0, "belief_learn: %s", fault.text);
-		for (size_t i = 0; i < dim; i++) {
+		for (size_t i = 0; i < n; i++) {
 			sum[i] += f[i] * ((long double)reward - prior.base_rate) / prior.noise_var;
-			for (size_t j = 0; j < dim; j++)
-				p.cov[i * dim + j] += (long double)f[i] * f[j] / prior.noise_var;
+			for (size_t j = 0; j < n; j++)
+				p.cov[i * n + j] += (long double)f[i] * f[j] / prior.noise_var;
 		}
 	}
-	invert(p.cov, dim);
-	for (size_t i = 0; i < dim; i++)
-		for (size_t j = 0; j < dim; j++)
-			p.mean[i] += p.cov[i * dim + j] * sum[j];
+	invert(p.cov, n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++)
+			p.mean[i] += p.cov[i * n + j] * sum[j];
 	if (belief_solve(p.posterior, b, &prior, &fault) < 0)
 		claim(0, "belief_solve: %s", fault.text);
 	belief_free(b);
 	free(sum);
 	free(f);
 	free(taste);
+	free(asked);
 	return p;
 }
 
@@ -203,9 +208,9 @@ person_free(struct person *p)
 }
 
 static void
-person_variances(const void *user, const float *f, size_t n, double *variance, double *scratch)
+person_variances(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch)
 {
-	belief_variances(user, f, n, variance, scratch);
+	belief_variances(user, f, x, n, variance, scratch);
 }
 
 static struct attend_query
@@ -215,6 +220,7 @@ ask(const float *x, const struct person *p, const double *bonus)
 
 	if (p) {
 		q.user_mean = belief_mean(p->posterior);
+		q.query_weight = belief_query_weight(q.user_mean, p->dim + 1, &prior);
 		q.user = p->posterior;
 		q.variances = person_variances;
 		q.n_scratch = belief_scratch_many(p->posterior, ATTEND_N_SHARP);
@@ -250,12 +256,12 @@ twin_new(const struct world *w, const struct attend_settings *set, const float *
 	size_t n = w->n_row, dim = w->dim, n_sharp = n < 64 ? n : 64;
 	struct twin t = { xcalloc(n, sizeof(long double)), xcalloc(n, sizeof(long double)),
 	    xcalloc(dim, sizeof(long double)), xmalloc(n, sizeof(size_t)), 0, 0, 0 };
-	long double *f = xmalloc(dim, sizeof *f), total = 0, tau2 = 0;
+	long double *f = xmalloc(dim + 1, sizeof *f), total = 0, tau2 = 0, says = p ? set->gain * p->mean[dim] : 1;
 
 	for (size_t j = 0; j < n; j++) {
 		long double s = 0;
 		for (size_t d = 0; d < dim; d++)
-			s += (x[d] + (p ? set->gain * p->mean[d] : 0)) * w->x[j * dim + d];
+			s += (says * x[d] + (p ? set->gain * p->mean[d] : 0)) * w->x[j * dim + d];
 		t.logit[j] = set->beta * s + (bonus ? set->alpha * (long double)bonus[w->cluster[j]] : 0);
 		t.order[j] = j;
 	}
@@ -267,14 +273,17 @@ twin_new(const struct world *w, const struct attend_settings *set, const float *
 	for (size_t k = 0; k < n_sharp; k++) {
 		size_t j = t.order[k];
 		long double variance = 0;
-		for (size_t d = 0; d < dim; d++)
+		f[dim] = 0;
+		for (size_t d = 0; d < dim; d++) {
 			f[d] = w->x[j * dim + d] - (long double)w->mean[d];
-		for (size_t d = 0; d < dim; d++)
+			f[dim] += f[d] * x[d];
+		}
+		for (size_t d = 0; d <= dim; d++)
 			if (p)
-				for (size_t e = 0; e < dim; e++)
-					variance += f[d] * p->cov[d * dim + e] * f[e];
+				for (size_t e = 0; e <= dim; e++)
+					variance += f[d] * p->cov[d * (dim + 1) + e] * f[e];
 			else
-				variance += f[d] * f[d] / set->lambda;
+				variance += f[d] * f[d] * (d < dim ? 1 / (long double)set->lambda : set->query_var);
 		tau2 += expl(t.logit[j] - best) / total * variance;
 	}
 	t.tau = sqrtl(tau2);

@@ -1,5 +1,6 @@
 /*
- * Beliefs against a slow honest twin: Lambda and b in long double, inverted by Gauss-Jordan.
+ * Beliefs against a slow honest twin: the precision of the prior as a whole matrix, and its mean, in long double, inverted by
+ * Gauss-Jordan.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -34,23 +35,31 @@ make_events(size_t n, size_t dim, uint64_t seed)
 	return e;
 }
 
-/* mean [dim] and cov [dim][dim] from the formulas, in long double */
+/* mean [dim] and cov [dim][dim] from the formulas, in long double: precision P + sum w f f' / s2 and P m + sum w f y / s2,
+   P = diag(lambda, ..., 1 / query_var), m = (0, ..., query_mean). A weight without variance is no unknown: what it foretells
+   is taken from the rewards. */
 static void
 twin(const struct event *e, size_t n, size_t dim, const struct belief_prior *p, long double *mean, long double *cov)
 {
-	long double a[DIM_MAX][2 * DIM_MAX], b[DIM_MAX], last = -INFINITY;
+	long double a[DIM_MAX][2 * DIM_MAX], b[DIM_MAX], last = -INFINITY, given = p->has_query && p->query_var == 0 ? p->query_mean : 0;
+	size_t whole = dim;
 
+	if (p->has_query && p->query_var == 0)
+		dim--;
 	for (size_t i = 0; i < dim; i++) {
-		b[i] = 0;
+		int is_query = p->has_query && i + 1 == whole;
+		long double precision = is_query ? 1 / (long double)p->query_var : p->lambda;
+		b[i] = is_query ? precision * p->query_mean : 0;
 		for (size_t j = 0; j < 2 * dim; j++)
-			a[i][j] = j == i ? p->lambda : j == dim + i;
+			a[i][j] = j == i ? precision : j == dim + i;
 	}
 	for (size_t k = 0; k < n; k++)
 		last = e[k].time > last ? e[k].time : last;
 	for (size_t k = 0; k < n; k++) {
 		long double w = p->half_life > 0 ? powl(2, -(last - e[k].time) / p->half_life) : 1;
+		long double y = (long double)e[k].reward - p->base_rate - given * e[k].f[whole - 1];
 		for (size_t i = 0; i < dim; i++) {
-			b[i] += w * e[k].f[i] * ((long double)e[k].reward - p->base_rate) / p->noise_var;
+			b[i] += w * e[k].f[i] * y / p->noise_var;
 			for (size_t j = 0; j < dim; j++)
 				a[i][j] += w * e[k].f[i] * e[k].f[j] / p->noise_var;
 		}
@@ -75,10 +84,12 @@ twin(const struct event *e, size_t n, size_t dim, const struct belief_prior *p, 
 					a[i][j] -= times * a[c][j];
 		}
 	}
+	memset(cov, 0, whole * whole * sizeof *cov);
+	mean[whole - 1] = given;
 	for (size_t i = 0; i < dim; i++) {
 		mean[i] = 0;
 		for (size_t j = 0; j < dim; j++) {
-			cov[i * dim + j] = a[i][dim + j];
+			cov[i * whole + j] = a[i][dim + j];
 			mean[i] += a[i][dim + j] * b[j];
 		}
 	}
@@ -90,6 +101,7 @@ error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, co
 {
 	long double mean[DIM_MAX], cov[DIM_MAX * DIM_MAX], trace = 0, most = 0, wrong = 0;
 	struct belief_posterior *p = belief_posterior_new(dim);
+	size_t n_plain = dim - (prior->has_query != 0);
 	double worst = 0;
 
 	twin(e, n, dim, prior, mean, cov);
@@ -100,25 +112,35 @@ error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, co
 	for (size_t i = 0; i < dim; i++) {
 		most = fmaxl(most, fabsl(mean[i]));
 		wrong = fmaxl(wrong, fabsl(mean[i] - belief_mean(p)[i]));
-		trace += cov[i * dim + i];
+		if (i < n_plain)
+			trace += cov[i * dim + i];
 	}
 	worst = (double)(most > 0 ? wrong / most : wrong);
 	double *scratch = calloc(belief_scratch_many(p, 5) + 1, sizeof *scratch), many[5];
-	struct event *x = make_events(5, dim, 99);
+	struct event *x = make_events(6, dim, 99);
 	float *rows = calloc(5 * dim, sizeof *rows);
-	for (int k = 0; k < 5; k++)
-		memcpy(rows + k * dim, x[k].f, dim * sizeof *rows);
-	belief_variances(p, rows, 5, many, scratch);
-	free(rows);
-	for (int k = 0; k < 5; k++) {
-		long double v = 0;
-		for (size_t i = 0; i < dim; i++)
-			for (size_t j = 0; j < dim; j++)
-				v += cov[i * dim + j] * x[k].f[i] * x[k].f[j];
-		worst = fmax(worst, fabs(belief_variance(p, x[k].f, scratch) / (double)v - 1));
-		worst = fmax(worst, fabs(many[k] / (double)v - 1));
+	/* asked with a query, and without one */
+	for (int ask = 0; ask < 2; ask++) {
+		const float *query = ask ? x[5].f : NULL;
+		for (int k = 0; k < 5; k++)
+			memcpy(rows + (size_t)k * n_plain, x[k].f, n_plain * sizeof *rows);
+		belief_variances(p, rows, query, 5, many, scratch);
+		for (int k = 0; k < 5; k++) {
+			long double v = 0, whole[DIM_MAX] = {0};
+			for (size_t i = 0; i < n_plain; i++) {
+				whole[i] = x[k].f[i];
+				if (prior->has_query && ask)
+					whole[n_plain] += whole[i] * query[i];
+			}
+			for (size_t i = 0; i < dim; i++)
+				for (size_t j = 0; j < dim; j++)
+					v += cov[i * dim + j] * whole[i] * whole[j];
+			worst = fmax(worst, fabs(belief_variance(p, x[k].f, query, scratch) / (double)v - 1));
+			worst = fmax(worst, fabs(many[k] / (double)v - 1));
+		}
 	}
-	worst = fmax(worst, fabs(belief_share_unknown(p) / (double)(trace * prior->lambda / dim) - 1));
+	worst = fmax(worst, fabs(belief_share_unknown(p) / (double)(trace * prior->lambda / n_plain) - 1));
+	free(rows);
 	free(x);
 	free(scratch);
 	belief_posterior_free(p);
@@ -159,19 +181,27 @@ same(const struct belief *a, const struct belief *b)
 	return yes;
 }
 
-static const struct belief_prior prior = { 100, .02, .03, 0 }, fading = { 100, .02, .03, 7.5 }, soft = { .5, .3, -.2, 40 };
+static const struct belief_prior prior = { .lambda = 100, .noise_var = .02, .base_rate = .03 },
+    fading = { .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = 7.5 },
+    soft = { .lambda = .5, .noise_var = .3, .base_rate = -.2, .half_life = 40 };
+/* the last number of f is what a query said: its weight unknown, its weight given, and both with other constants */
+static const struct belief_prior asked = { 100, .05, .03, 0, 1, .5, .05 }, fixed = { 100, .05, .03, 0, 1, .5, 0 },
+    asked_fading = { 2, .3, -.2, 7.5, 1, -1.5, 4 };
 
 static void
 against_the_twin(void)
 {
 	static const size_t dims[] = { 1, 2, 7, 24 }, ns[] = { 0, 1, 2, 5, 20, 60, 300 };
-	static const struct belief_prior *const priors[] = { &prior, &fading, &soft };
+	static const struct belief_prior *const priors[] = { &prior, &fading, &soft, &asked, &fixed, &asked_fading };
 
-	for (size_t p = 0; p < 3; p++) {
+	for (size_t p = 0; p < 6; p++) {
 		double worst = 0;
-		int n_obs = 0, n_sums = 0;
-		for (size_t d = 0; d < 4; d++) {
+		int n_obs = 0, n_sums = 0, has_query = priors[p]->has_query;
+		for (size_t d = has_query; d < 4; d++) {
 			struct event *e = make_events(300, dims[d], 5 + d);
+			/* some came without a query */
+			for (int i = 0; has_query && i < 300; i += 3)
+				e[i].f[dims[d] - 1] = 0;
 			for (size_t k = 0; k < 7; k++) {
 				struct belief *b = belief_new(dims[d]);
 				learn(b, e, 0, ns[k], priors[p]->half_life);
@@ -185,8 +215,8 @@ against_the_twin(void)
 			free(e);
 		}
 		claim(worst < 1e-9 && n_obs > 5 && n_sums > 5, "mean, variance and share unknown are those of the formulas "
-		    "(half-life %g, %d times from observations, %d from sums): within %.1e", priors[p]->half_life, n_obs, n_sums,
-		    worst);
+		    "(half-life %g, weight of the query %g +- %g, %d times from observations, %d from sums): within %.1e",
+		    priors[p]->half_life, priors[p]->query_mean, sqrt(priors[p]->query_var), n_obs, n_sums, worst);
 	}
 }
 
@@ -194,7 +224,7 @@ static void
 known_by_hand(void)
 {
 	/* one dimension, two rewards: Lambda = 2 + (1 + 4) / .5 = 12, b = (1 * .9 + 2 * -.1) / .5 = 1.4 */
-	const struct belief_prior p = { 2, .5, .1, 0 };
+	const struct belief_prior p = { .lambda = 2, .noise_var = .5, .base_rate = .1, .half_life = 0 };
 	struct belief *b = belief_new(1);
 	struct belief_posterior *post = belief_posterior_new(1);
 	double scratch[4];
@@ -202,7 +232,7 @@ known_by_hand(void)
 	belief_learn(b, (float[]){ 1 }, 1, 1, 0, &f);
 	belief_learn(b, (float[]){ 2 }, 0, 2, 0, &f);
 	belief_solve(post, b, &p, &f);
-	claim(fabs(belief_mean(post)[0] - 1.4 / 12) < 1e-15 && fabs(belief_variance(post, (float[]){ 3 }, scratch) - 9. / 12) < 1e-14,
+	claim(fabs(belief_mean(post)[0] - 1.4 / 12) < 1e-15 && fabs(belief_variance(post, (float[]){ 3 }, NULL, scratch) - 9. / 12) < 1e-14,
 	    "the posterior of two rewards in one dimension is the one done by hand");
 	/* The prototype's mistake: the old mean times the new precision enters again, so the mean grows for ever. */
 	struct event *e = make_events(200, 3, 8);
@@ -221,10 +251,10 @@ known_by_hand(void)
 	after = belief_mean(wide)[0];
 	claim(before > .8 && before < 1.05 && fabs(after - before) < .1, "the mean comes near the truth (1) and stays there "
 	    "as rewards repeat: %.3f, %.3f", before, after);
-	claim(belief_variance(wide, e[0].f, scratch) >= 0, "a variance is not negative");
+	claim(belief_variance(wide, e[0].f, NULL, scratch) >= 0, "a variance is not negative");
 	belief_clear(many);
 	belief_solve(wide, many, &prior, &f);
-	claim(belief_mean(wide)[0] == 0 && belief_variance(wide, (float[]){ 3, 4, 0 }, scratch) == .25 && belief_share_unknown(wide) == 1,
+	claim(belief_mean(wide)[0] == 0 && belief_variance(wide, (float[]){ 3, 4, 0 }, NULL, scratch) == .25 && belief_share_unknown(wide) == 1,
 	    "nobody's posterior is the prior");
 	belief_posterior_free(wide);
 	belief_posterior_free(post);
@@ -232,6 +262,61 @@ known_by_hand(void)
 	belief_free(many);
 	belief_free(b);
 	free(e);
+}
+
+static void
+queries(void)
+{
+	struct belief *b = belief_new(2);
+	struct belief_posterior *post = belief_posterior_new(2);
+	double scratch[8], variance;
+	float f3[3];
+
+	belief_extend((float[]){ 1, 2 }, (float[]){ .5f, .25f }, 2, f3);
+	claim(f3[0] == 1 && f3[1] == 2 && f3[2] == 1, "what a query says of an item is their inner product");
+	belief_extend((float[]){ 1, 2 }, NULL, 2, f3);
+	claim(f3[2] == 0, "and 0 where there was no query");
+	/* Nobody: a reward of w x'f is foretold with w = .5 +- .2, that of f with 0 +- 1 / sqrt 4. */
+	const struct belief_prior p = { 4, .5, .1, 0, 1, .5, .04 };
+	belief_solve(post, b, &p, &f);
+	variance = belief_variance(post, (float[]){ 3 }, (float[]){ 2 }, scratch);
+	claim(belief_mean(post)[0] == 0 && belief_mean(post)[1] == .5 && fabs(variance - (9. / 4 + .04 * 36)) < 1e-6 &&
+	    belief_query_weight(belief_mean(post), 2, &p) == 1 && belief_share_unknown(post) == 1,
+	    "of nobody the prior is believed: |f|^2 / lambda + query_var (x'f)^2, and the query says what it says");
+	/* One reward of 1 at f = 1, x'f = 1: precision [[4 + 2, 2], [2, 25 + 2]], target (.9 * 2, 12.5 + .9 * 2) */
+	belief_learn(b, (float[]){ 1, 1 }, 1, 1, 0, &f);
+	belief_solve(post, b, &p, &f);
+	claim(fabs(belief_mean(post)[0] - (27 * 1.8 - 2 * 14.3) / 158) < 1e-14 && fabs(belief_mean(post)[1] - (6 * 14.3 - 2 * 1.8) / 158) < 1e-14,
+	    "one reward moves taste and the weight of the query as done by hand");
+	claim(belief_query_weight(belief_mean(post), 2, &p) > 1, "a reward above what was foretold makes the query say more");
+	belief_learn(b, (float[]){ -1, 1 }, 0, 2, 0, &f);
+	belief_learn(b, (float[]){ 1, 1 }, 0, 3, 0, &f);
+	belief_solve(post, b, &p, &f);
+	claim(belief_query_weight(belief_mean(post), 2, &p) < 1, "queries that lead to nothing make it say less");
+	/* A query that says nothing of anything changes nothing: it is the belief of one number. */
+	struct belief *silent = belief_new(2), *one = belief_new(1);
+	struct belief_posterior *post_one = belief_posterior_new(1);
+	const struct belief_prior plain_prior = { .lambda = 4, .noise_var = .5, .base_rate = .1 };
+	for (int i = 1; i < 9; i++) {
+		belief_learn(silent, (float[]){ (float)i, 0 }, i % 2, i, 0, &f);
+		belief_learn(one, (float[]){ (float)i }, i % 2, i, 0, &f);
+	}
+	belief_solve(post, silent, &p, &f);
+	belief_solve(post_one, one, &plain_prior, &f);
+	claim(fabs(belief_mean(post)[0] - belief_mean(post_one)[0]) < 1e-15 && belief_mean(post)[1] == .5 &&
+	    fabs(belief_share_unknown(post) - belief_share_unknown(post_one)) < 1e-14,
+	    "rewards that came without a query teach tastes as ever, and nothing about queries");
+	const struct belief_prior beyond = { 1e-300, .5, .1, 0, 1, .5, 1e308 };
+	belief_clear(b);
+	belief_learn(b, (float[]){ 1e30f, 1e30f }, 1, 1, 0, &f);
+	int e = belief_solve(post, b, &beyond, &f);
+	claim(e == 0 || (f.status == EX_DATAERR && belief_mean(post)[0] == 0 && belief_mean(post)[1] == .5),
+	    "constants beyond reason give a mean or a fault, never a number that is none");
+	belief_free(silent);
+	belief_free(one);
+	belief_free(b);
+	belief_posterior_free(post);
+	belief_posterior_free(post_one);
 }
 
 static void
@@ -257,7 +342,7 @@ cuts(void)
 		}
 		claim(n_same == 91 && strcmp(belief_form(whole), "sums") == 0,
 		    "a stream cut anywhere gives the same bits (half-life %g)", half_life);
-		const struct belief_prior p = { 100, .02, .03, half_life };
+		const struct belief_prior p = { .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = half_life };
 		double worst = error_of(whole, e, 90, 9, &p);
 		claim(worst < 1e-9, "late events count as their age says (half-life %g): within %.1e", half_life, worst);
 		belief_free(whole);
@@ -284,7 +369,7 @@ merges(void)
 			belief_merge(ba, b, half_life);
 			belief_merge(ba, a, half_life);
 			n_same += same(ab, ba);
-			const struct belief_prior p = { 100, .02, .03, half_life };
+			const struct belief_prior p = { .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = half_life };
 			worst = fmax(worst, error_of(ab, e, n_a + n_b, 6, &p));
 			belief_free(a);
 			belief_free(b);
@@ -399,8 +484,8 @@ bytes(void)
 static void
 tracks(void)
 {
-	for (int h = 0; h < 2; h++) {
-		const struct belief_prior p = { 100, .02, .03, h ? 7.5 : 0 };
+	for (int h = 0; h < 4; h++) {
+		const struct belief_prior p = { 100, .02, .03, h % 2 ? 7.5 : 0, h > 1, .5, .05 };
 		struct event *e = make_events(70, 8, 77);
 		struct belief *b = belief_new(8);
 		struct belief_track *t = belief_track_new(8);
@@ -413,7 +498,8 @@ tracks(void)
 				worst = fmax(worst, fabs(belief_mean(post)[d] - all[i][d]));
 			learn(b, e, i, i + 1, p.half_life);
 		}
-		claim(worst < 1e-12, "the mean before each observation is that of the belief then (half-life %g): %.1e", p.half_life, worst);
+		claim(worst < 1e-12, "the mean before each observation is that of the belief then (half-life %g%s): %.1e", p.half_life,
+		    p.has_query ? ", with queries" : "", worst);
 		int n_same = 0;
 		for (size_t cut = 0; cut < 70; cut++) {
 			belief_clear(b);
@@ -421,7 +507,8 @@ tracks(void)
 			learn(b, e, 0, cut, p.half_life);
 			n_same += memcmp(belief_track_mean(t, b, &p, &f), all[cut], sizeof all[cut]) == 0;
 		}
-		claim(n_same == 70, "and has the same bits when a run begins there (half-life %g)", p.half_life);
+		claim(n_same == 70, "and has the same bits when a run begins there (half-life %g%s)", p.half_life,
+		    p.has_query ? ", with queries" : "");
 		belief_posterior_free(post);
 		belief_track_free(t);
 		belief_free(b);
@@ -464,6 +551,7 @@ main(void)
 		claim(0, "%s", f.text);
 	against_the_twin();
 	known_by_hand();
+	queries();
 	cuts();
 	merges();
 	bytes();

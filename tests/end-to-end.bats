@@ -20,6 +20,14 @@ setup() { cd "$BATS_FILE_TMPDIR"; }
 @test "the attention of the programs is that of the formulas, recomputed in numpy from the files" {
 	run -0 /usr/bin/python3 "$BATS_TEST_DIRNAME/twin.py" m p "$data/demo/history.csv" x.csv z.csv
 	[[ "$output" == *"entropy: largest"* ]]
+	# and where what was shown were answers to queries
+	{ echo user,item,reward,query; tail -n +2 "$data/demo/history.csv" | awk '{ print $0 "," (NR % 4 ? "tests for " NR % 5 : "") (NR % 3 ? " security" : " a web page") }'; } |
+		hare-embed -m m -c query > asked.csv
+	hare-update -m m -p p -s s3 --no-clusters asked.csv
+	hare-attend -m m -p p -s s3 x.csv > z3.csv
+	run -0 /usr/bin/python3 "$BATS_TEST_DIRNAME/twin.py" m p asked.csv x.csv z3.csv
+	[[ "$output" == *"entropy: largest"* ]]
+	run ! cmp -s z.csv z3.csv
 }
 @test "five users with different histories get five different answers to one question" {
 	[ "$(mlr --icsv --ojson cut -f output o.csv | jq 'unique_by(.output) | length')" -eq 6 ]

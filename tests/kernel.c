@@ -349,8 +349,9 @@ world_free(struct world *w)
 }
 
 static void
-variances(const void *user, const float *f, size_t n, double *variance, double *scratch)
+variances(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch)
 {
+	(void)x;
 	(void)f;
 	(void)scratch;
 	for (size_t i = 0; i < n; i++)
@@ -414,6 +415,7 @@ bounds_hold(int kind)
 		struct attend_query q = { .x = x, .bonus = i % 3 == 2 ? bonus : NULL };
 		if (i >= 2) {
 			q.user_mean = user_mean;
+			q.query_weight = .8;
 			q.variances = variances;
 			q.user = &known;
 		}

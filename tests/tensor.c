@@ -462,7 +462,9 @@ model(void)
 	static const struct { const char *key, *value, *why; } bad[] = {
 		{ "lambda", "0", "a prior precision of 0" }, { "noise_var", "-1", "a negative variance" }, { "gain", "x", "a gain that is no number" },
 		{ "dim", "0", "no dimension" }, { "n_cluster", "1e3", "a number of clusters that is none" }, { "space", "abc", "a short space id" },
-		{ "bonus", "inf", "an infinite bonus" },
+		{ "bonus", "inf", "an infinite bonus" }, { "query_var", "-.1", "a negative variance of the query" },
+		{ "gain", "1e-320", "a gain without a finite reciprocal" },
+		{ "seed", "1", NULL },  /* none is wrong, and query_var is not there */
 	};
 
 	model_defaults(&m);
@@ -476,6 +478,8 @@ model(void)
 			/* the same file by hand, with one wrong value */
 			static const char *const key[] = { "space", "source", "dim", "n_cluster", "gain", "widening", "bonus", "lambda", "noise_var", "base_rate", "half_life" };
 			static const char *const value[] = { "0123456789abcdef0123456789abcdef", "tfidf", "3", "2", "1", "1", "1", "1", "1", "0", "0" };
+			if (strcmp(bad[k - 1].key, "query_var") == 0)
+				tensor_set_meta(w, "query_var", "%s", bad[k - 1].value);
 			for (size_t i = 0; i < sizeof key / sizeof *key; i++)
 				tensor_set_meta(w, key[i], "%s", strcmp(key[i], bad[k - 1].key) == 0 ? bad[k - 1].value : value[i]);
 			tensor_declare(w, "centre", TENSOR_F32, 2, (size_t[]){ 2, 3 });
@@ -484,13 +488,20 @@ model(void)
 			model_declare(w, &m);
 		claim(model_put(w, &m, &f) == 0 && tensor_commit(w, &f) == 0, "a model is written");
 		got = model_open("m", &f);
+		if (k > 0 && !bad[k - 1].why) {
+			claim(got && got->prior.query_var == 0 && got->prior.has_query && got->prior.query_mean == 1,
+			    "a model of before queries were heard opens, with a query_var of 0");
+			model_close(got);
+			continue;
+		}
 		if (k > 0) {
 			claim(!got && f.status == EX_DATAERR && strstr(f.text, bad[k - 1].key), "%s is refused: %s", bad[k - 1].why, f.text);
 			model_close(got);
 			continue;
 		}
 		claim(got && strcmp(got->space, m.space) == 0 && got->dim == 3 && got->n_cluster == 2 && got->gain == 1 / 3. &&
-		    got->prior.lambda == 100 && got->prior.base_rate == .03 && strcmp(got->source, "tfidf") == 0 &&
+		    got->prior.lambda == 100 && got->prior.base_rate == .03 && got->prior.query_var == .05 &&
+		    got->prior.query_mean == 1 / got->gain && strcmp(got->source, "tfidf") == 0 &&
 		    memcmp(got->centre, centre, sizeof centre) == 0 && memcmp(got->mean, mean, sizeof mean) == 0, "and read back exactly");
 		claim(model_cluster(got, (float[]){ 0, 1, 0 }) == 1 && model_cluster(got, (float[]){ 1, 1, 0 }) == 0 &&
 		    model_cluster(got, (float[]){ 0, 0, 1 }) == 0, "the nearest centre is found, the first of equals");

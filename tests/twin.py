@@ -2,7 +2,7 @@
 """The mathematics of hare(7) once more, in numpy, from the files that the programs wrote. It shares no code with them.
 
 usage: twin.py MODEL POOL REWARDS.csv QUERIES.csv ATTENDED.csv
-  REWARDS: user,item,reward   QUERIES: user,x   ATTENDED: what hare-attend made of QUERIES (columns z, items, weights,
+  REWARDS: user,item,reward and x, the query, if there   QUERIES: user,x   ATTENDED: what hare-attend made of QUERIES (columns z, items, weights,
   entropy, uncertainty). Prints one line per quantity with the largest deviation; exit 1 if one is above 1e-4 relative.
 """
 import csv, json, math, struct, sys
@@ -31,7 +31,10 @@ row = {k: j for j, k in enumerate(ids)}
 N, d = X.shape
 xbar = model["mean"].astype(float)
 g, kappa, rho = (float(meta[k]) for k in ("gain", "widening", "bonus"))
-lam, s2, b0 = (float(meta[k]) for k in ("lambda", "noise_var", "base_rate"))
+lam, s2, b0, query_var = (float(meta[k]) for k in ("lambda", "noise_var", "base_rate", "query_var"))
+# weights of a text's features and, last, of what the query says of it
+P = np.diag(np.append(np.full(d, lam), 1 / query_var))
+m0 = np.append(np.zeros(d), 1 / g)
 
 S = X @ X.T
 pairs = S[np.triu_indices(N, 1)]
@@ -45,7 +48,9 @@ def floats(cell):
 
 F = {}
 for r in rows(sys.argv[3]):
-    F.setdefault(r["user"], []).append((X[row[r["item"]]] - xbar, float(r["reward"])))
+    f = X[row[r["item"]]] - xbar
+    f = np.append(f, f @ floats(r["x"]) if r.get("x") else 0)
+    F.setdefault(r["user"], []).append((f, float(r["reward"])))
 
 worst = {}
 def compare(name, ours, theirs):
@@ -57,17 +62,19 @@ queries, attended = rows(sys.argv[4]), rows(sys.argv[5])
 assert len(queries) == len(attended) > 0
 for q, got in zip(queries, attended):
     seen = F.get(q.get("user", ""), [])
-    Lambda = lam * np.eye(d)
-    b = np.zeros(d)
+    Lambda = P.copy()
+    b = P @ m0
     for f, r in seen:
         Lambda += np.outer(f, f) / s2
         b += f * (r - b0) / s2
     Sigma = np.linalg.inv(Lambda)
-    u = Sigma @ b
-    logit = beta * (X @ (floats(q["x"]) + g * u))       # no item was shown with a query yet: equal bonuses cancel
+    mean = Sigma @ b
+    x = floats(q["x"])
+    logit = beta * (X @ (g * (mean[d] * x + mean[:d])))         # no cluster was learnt: equal bonuses cancel
     top = np.argsort(-logit, kind="stable")[:64]
     A0 = np.exp(logit[top] - logit[top].max()); A0 /= A0.sum()
     f = X[top] - xbar
+    f = np.c_[f, f @ x]
     tau2 = float(A0 @ np.einsum("ij,jk,ik->i", f, Sigma, f))
     T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * g ** 2 * tau2)
     A = np.exp((logit - logit.max()) / T); A /= A.sum()

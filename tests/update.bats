@@ -173,7 +173,121 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	printf 'user,item,reward\nann,%s,1\n' "$item" | learn -s i
 	hare-pool get "$p" "$item" > item.csv
 	/usr/bin/python3 -c 'import csv; r = next(csv.DictReader(open("item.csv"))); print("user,z,reward\nann,%s,1" % r["x"])' | hare-update -m "$m" --feature z -s z
-	diff <(hare-state dump -s i | grep ^user) <(hare-state dump -s z | grep ^user)
+	# behind an item's, what a query said: here there was none
+	diff <(hare-state dump --text -s i | grep ^user) <(hare-state dump --text -s z | sed -n 's/^user.*/& 0/p')
+}
+@test "update: what the query says of an item is learnt beside the item, with its own prior; without a query it says nothing" {
+	head -n 80 "$events" | cut -d, -f 2,3,4,6 | awk -F, -v OFS=, 'NR % 4 == 2 { $4 = "" } { print }' > few.csv
+	learn -s s few.csv
+	learn -s t --no-clusters few.csv
+	diff <(hare-state dump -s s | grep ^user) <(hare-state dump -s t | grep ^user)
+	hare-state dump --mean -s s > mean.csv
+	hare-state dump --text -s s > text.csv
+	[ "$(head -n 1 mean.csv)" = user,n,first,last,uncertainty,mean,query_weight ]
+	hare-pool dump "$p" > pool.csv
+	/usr/bin/python3 - few.csv mean.csv pool.csv "$m" text.csv <<-'PY'
+		import csv, json, struct, sys, numpy as np
+		csv.field_size_limit(1 << 30)
+		raw = open(sys.argv[4], "rb").read()
+		n = struct.unpack("<Q", raw[:8])[0]
+		a, b = json.loads(raw[8:8 + n])["mean"]["data_offsets"]
+		xbar = np.frombuffer(raw[8 + n + a:8 + n + b], "<f4").astype(float)
+		pool = {r["id"]: np.array(r["x"].split(), "f4").astype(float) for r in csv.DictReader(open(sys.argv[3], encoding="utf-8"))}
+		P, m0 = np.diag([100.] * 16 + [1 / .05]), np.array([0.] * 16 + [.5])
+		belief, seen = {}, {}
+		for r in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
+		    L, b = belief.setdefault(r["user"], [P.copy(), P @ m0])
+		    f = pool[r["item"]] - xbar
+		    f = np.append(f, f @ np.array(r["x"].split(), "f4").astype(float) if r["x"] else 0)
+		    L += np.outer(f, f) / .05
+		    b += f * (float(r["reward"]) - .03) / .05
+		    seen.setdefault(r["user"], []).append(f)
+		found = list(csv.DictReader(open(sys.argv[2])))
+		assert len(found) == len(belief) > 5
+		for r in found:
+		    L, b = belief[r["user"]]
+		    mean = np.linalg.solve(L, b)
+		    assert np.allclose(np.array(r["mean"].split(), float), mean[:16], rtol=1e-4, atol=1e-6)
+		    assert np.isclose(float(r["query_weight"]), 2 * mean[16], rtol=1e-6)
+		    assert np.isclose(float(r["uncertainty"]), np.trace(np.linalg.inv(L)[:16, :16]) * 100 / 16, rtol=1e-6)
+		checked = 0
+		for r in csv.DictReader(open(sys.argv[5])):
+		    if r["form"] == "observations":
+		        rows = np.array(r["value"].split(), float).reshape(int(r["n"]), 2 + 17)
+		        assert np.allclose(rows[:, 2:], seen[r["key"]], rtol=1e-4, atol=1e-6)
+		        checked += (rows[:, 18] == 0).sum()
+		assert checked > 3
+	PY
+	# nothing heard, nothing learnt of it
+	cut -d, -f 1-3 few.csv | learn -s u
+	[ "$(hare-state dump --mean -s u | tail -n +2 | cut -d, -f 7 | sort -u)" = 1 ]
+}
+@test "update: --query-var is fixed when a state first learns, and is kept by the state" {
+	head -n 40 "$events" > few.csv
+	learn -s s --query-var 0 few.csv
+	[ "$(hare-state info -s s | grep ^query_var)" = query_var,0 ]
+	[ "$(hare-state dump --mean -s s | tail -n +2 | cut -d, -f 7 | sort -u)" = 1 ]
+	tail -n +41 "$events" | cat <(head -n 1 "$events") - | learn -s s
+	learn -s whole --query-var 0 < "$events"
+	same_beliefs s whole
+	run -65 --separate-stderr learn -s s --query-var .1 < "$events"
+	[[ "$stderr" == *"s has query variance 0, this run ($m) has 0.1" ]]
+	learn -s t few.csv
+	[ "$(hare-state info -s t | grep ^query_var)" = query_var,0.05 ]
+	run -65 --separate-stderr hare-state merge -o no s t
+	[[ "$stderr" == *"s has query variance 0, t has 0.05" ]]
+	run -64 learn -s new --query-var -1 few.csv
+	run -64 hare-update -m "$m" -s new --feature z --query-var 1 few.csv
+	[ ! -e new ]
+}
+@test "update: beliefs with queries keep through dump, load, merge and forget" {
+	learn -s s < "$events"
+	hare-state dump -s s > d.csv
+	hare-state load -s t d.csv
+	same_beliefs s t
+	hare-state dump --text -s s | hare-state load -s u
+	same_beliefs s u
+	awk 'NR == 1 || NR % 2' "$events" | learn -s a
+	awk 'NR == 1 || NR % 2 == 0' "$events" | learn -s b
+	hare-state merge -o ab a b
+	hare-state merge -o ba b a
+	same_beliefs ab ba
+	hare-state check -s ab
+	# the same observations in another order: the same beliefs to rounding
+	hare-state dump --mean -s ab > ab.csv
+	hare-state dump --mean -s s > s.csv
+	/usr/bin/python3 - <<-'PY'
+		import csv
+		for a, b in zip(csv.DictReader(open("ab.csv")), csv.DictReader(open("s.csv")), strict=True):
+		    assert a["user"] == b["user"] and abs(float(a["query_weight"]) - float(b["query_weight"])) < 1e-9
+		    assert all(abs(float(p) - float(q)) < 1e-6 for p, q in zip(a["mean"].split(), b["mean"].split(), strict=True))
+	PY
+	hare-state forget -s s user00
+	run -65 hare-state dump -s s user00
+	hare-state check -s s
+}
+@test "update: a state of items that was learnt before queries were heard is refused, and says what to do" {
+	learn -s s < "$events"
+	hare-state dump -s s | grep -v '^setting,query_var' > old.csv
+	run -65 --separate-stderr hare-state load -s old old.csv
+	[[ "$stderr" == *"was learnt by an earlier version, which did not keep what queries said; learn the rewards anew into another state" ]]
+	[ ! -e old ]
+	# of vectors as they are, and of blends, nothing has changed
+	plain -s x < "$plain"
+	hare-state dump -s x > old.csv
+	run -1 grep query_var old.csv
+	hare-state load -s old old.csv
+	plain -s old < "$plain"
+	plain -s x < "$plain"
+	diff <(hare-state dump -s old | grep ^user) <(hare-state dump -s x | grep ^user)
+}
+@test "update: a query beyond any vector of a text is a bad row" {
+	item=$(sed -n 2p "$events" | cut -d, -f3)
+	printf 'user,item,reward,x
+ann,%s,1,1e30 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+' "$item" > far.csv
+	run -65 --separate-stderr learn -s s far.csv
+	[[ "$stderr" == *"far.csv:2: column x: expected a vector of about unit length, got length 1"* ]]
 }
 @test "update: interests that fade: with a half-life the latest reward counts more" {
 	printf 'user,reward,x\nann,1,1 0 0\nann,0,1 0 0\n' > up.csv
@@ -325,15 +439,19 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 		seen, S = {}, {}
 		for r in csv.DictReader(open(sys.argv[1], encoding="utf-8")):
 		    F = seen.setdefault(r["user"], [])
-		    u = np.zeros(16)
-		    if F:
-		        f = np.array([e[0] for e in F]); y = np.array([e[1] for e in F]) - .03
-		        u = np.linalg.solve(100 * np.eye(16) + f.T @ f / .02, f.T @ y / .02)
-		    q = np.array(r["x"].split(), "f4") + 2 * u
+		    # weights of the features, and of what the query said of them: N(0, 1/100) and N(1/2, .05)
+		    L, b = np.diag([100.] * 16 + [20]), np.array([0.] * 16 + [10])
+		    for f, y in F:
+		        L += np.outer(f, f) / .05
+		        b += f * (y - .03) / .05
+		    mean_u = np.linalg.solve(L, b)
+		    x = np.array(r["x"].split(), "f4").astype(float)
+		    q = 2 * (mean_u[16] * x + mean_u[:16])
 		    q /= np.linalg.norm(q)
 		    c = int(np.argmax(centre @ pool[r["item"]]))
 		    S[c] = S.get(c, 0) + np.outer(q, q)
-		    F.append((pool[r["item"]] - mean, float(r["reward"])))
+		    f = pool[r["item"]] - mean
+		    F.append((np.append(f, f @ x), float(r["reward"])))
 		found = {int(r["key"]): np.frombuffer(base64.b64decode(r["value"][4:]), "<f8") for r in csv.DictReader(open(sys.argv[2], encoding="utf-8")) if r["kind"] == "cluster"}
 		assert found.keys() == S.keys(), (found.keys(), S.keys())
 		for c in S:

@@ -25,10 +25,10 @@ attend_beta(size_t n_row, size_t dim, double score_sd)
 }
 
 void
-attend_aim(const float *x, const double *user_mean, double gain, size_t dim, float *q)
+attend_aim(const float *x, double query_weight, const double *user_mean, double gain, size_t dim, float *q)
 {
 	for (size_t d = 0; d < dim; d++)
-		q[d] = user_mean ? (float)(x[d] + gain * user_mean[d]) : x[d];
+		q[d] = user_mean ? (float)(query_weight * x[d] + gain * user_mean[d]) : x[d];
 }
 
 size_t
@@ -651,7 +651,7 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 	a->query = query;
 	attend_fault_none(a);
 	for (size_t i = 0; i < n_query; i++) {
-		attend_aim(query[i].x, query[i].user_mean, a->set.gain, a->pool.dim, a->q + i * a->n_pad);
+		attend_aim(query[i].x, query[i].query_weight, query[i].user_mean, a->set.gain, a->pool.dim, a->q + i * a->n_pad);
 		if (query[i].bonus && !a->cluster && !a->pool.span && learn_clusters(a, f) < 0)
 			return -1;
 		a->sparse[i].is_sparse = 0;

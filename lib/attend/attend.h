@@ -1,10 +1,12 @@
 /*
  * attend.h - uncertainty-augmented attention of a query and a user over a pool of vectors
  *
- *   query     q = x + g ubar                                 g gain, ubar the user's mean (0 for nobody)
+ *   query     q = v x + g ubar                               g gain, ubar the user's mean (0 for nobody), v what the
+ *                                                            user's query says (1 for nobody)
  *   logits    l_j = beta q.x_j + alpha U_c(j)                c(j) cluster of row j, U its bonus
- *   widening  tau^2 = sum_j A0_j f_j' Sigma_u f_j            A0 softmax of the 64 best logits, f_j = x_j - mean,
- *             T = sqrt(1 + kappa (pi/8) beta^2 g^2 tau^2)    Sigma_u the user's covariance (I / lambda for nobody)
+ *   widening  tau^2 = sum_j A0_j var_j                       A0 softmax of the 64 best logits, f_j = x_j - mean, var_j
+ *             T = sqrt(1 + kappa (pi/8) beta^2 g^2 tau^2)    the variance of the reward foretold, the user's own or for
+ *                                                            nobody |f_j|^2 / lambda + query_var (x.f_j)^2
  *   answer    A = softmax(l / T), z = sum_j A_j x_j, entropy - sum_j A_j ln A_j
  *   scale     beta = sqrt(2 ln N) / sd_s, sd_s the standard deviation of x_i.x_j over pairs of the pool
  *   source    Vaswani et al., Attention is all you need (2017), eq 1, with projections tied so that they cancel;
@@ -76,7 +78,7 @@ struct attend_settings {
 	double beta;            /* attend_beta() */
 	double alpha;
 	double kappa;
-	double lambda;          /* precision of the prior: what is not known of nobody */
+	double lambda, query_var;       /* of the prior: what is not known of nobody */
 	size_t n_top;           /* items wanted, > 0; the pool may have fewer */
 	size_t n_thread;
 	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches */
@@ -88,14 +90,16 @@ struct attend_settings {
    sd = 1 / sqrt(dim), that of random unit vectors; N is at least 2. */
 double attend_beta(size_t n_row, size_t dim, double score_sd);
 
-/* q [dim] = x + gain * user_mean; user_mean may be NULL. What the bonus of a cluster is asked for, once normalised. */
-void attend_aim(const float *x, const double *user_mean, double gain, size_t dim, float *q);
+/* q [dim] = query_weight * x + gain * user_mean; x where user_mean is NULL. What the bonus of a cluster is asked for, once
+   normalised. */
+void attend_aim(const float *x, double query_weight, const double *user_mean, double gain, size_t dim, float *q);
 
 struct attend_query {           /* all borrowed during attend_run() */
 	const float *x;                 /* any length, but finite and below 1e12 */
-	const double *user_mean;        /* NULL: nobody, and variances is not called */
-	/* variance [n] = f' Sigma_u f for each of the rows f [n][dim], n at most ATTEND_N_SHARP */
-	void (*variances)(const void *user, const float *f, size_t n, double *variance, double *scratch);
+	const double *user_mean;        /* NULL: nobody, and query_weight is not read and variances not called */
+	double query_weight;            /* v, of the user */
+	/* variance [n] of the reward foretold for each of the features f [n][dim], n at most ATTEND_N_SHARP, under the query x */
+	void (*variances)(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch);
 	const void *user;
 	size_t n_scratch;               /* doubles that variances needs for ATTEND_N_SHARP rows */
 	const double *bonus;            /* U_c; NULL: the same for all clusters, which cancels */
@@ -103,7 +107,7 @@ struct attend_query {           /* all borrowed during attend_run() */
 
 struct attend_item {
 	size_t row;
-	double content;         /* beta x.x_j */
+	double content;         /* beta v x.x_j */
 	double personal;        /* beta g ubar.x_j */
 	double bonus;           /* alpha U_c(j) */
 	double logit;           /* their sum; the weight is softmax(logit / temperature) */

@@ -161,10 +161,13 @@ attended_variance(const struct attend_settings *set, const struct attend_query *
 			f[j * dim + d] = (float)(x[d] - mean[d]);
 	}
 	if (query->user_mean)
-		query->variances(query->user, f, n, variance, scratch);
+		query->variances(query->user, query->x, f, n, variance, scratch);
 	else
-		for (size_t j = 0; j < n; j++)
-			variance[j] = mat_dot64(f + j * dim, f + j * dim, dim) / set->lambda;
+		for (size_t j = 0; j < n; j++) {
+			const float *g = f + j * dim;
+			double said = mat_dot64(query->x, g, dim);
+			variance[j] = mat_dot64(g, g, dim) / set->lambda + set->query_var * said * said;
+		}
 	for (size_t j = 0; j < n; j++) {
 		double e = exp(top[j].logit - top[0].logit);
 		total += e;
@@ -184,7 +187,7 @@ attend_settle(const struct attend_settings *set, const struct attend_query *quer
 		const float *x = row(arg, top[j].row);
 		if (!x)
 			return -1;
-		top[j].content = set->beta * mat_dot64(query->x, x, dim);
+		top[j].content = set->beta * (query->user_mean ? query->query_weight : 1) * mat_dot64(query->x, x, dim);
 		top[j].personal = query->user_mean ? set->beta * set->gain * dot_user(query->user_mean, x, dim) : 0;
 		top[j].logit = top[j].content + top[j].personal + top[j].bonus;
 	}

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "belief/store.h"
+#include "mat/mat.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "beliefs are stored as they lie in memory");
 
@@ -72,6 +73,13 @@ double
 belief_last_time(const struct belief *b)
 {
 	return b->last;
+}
+
+void
+belief_extend(const float *f, const float *x, size_t dim, float *out)
+{
+	memmove(out, f, dim * sizeof *out);
+	out[dim] = x ? (float)mat_dot64(f, x, dim) : 0;
 }
 
 double

@@ -4,7 +4,11 @@
  *   model     reward - base_rate = f'u + noise,  u ~ N(0, I / lambda),  noise ~ N(0, noise_var)
  *   posterior Lambda = lambda I + sum w f f' / noise_var,  b = sum w f (reward - base_rate) / noise_var,
  *             mean = Lambda^-1 b,  cov = Lambda^-1
- *   source    Bishop, Pattern Recognition and Machine Learning (2006), eqs 3.50, 3.51; in the dual, Rasmussen and
+ *   query     with has_query the last number of every f is what the query said of the item, x'(the other numbers), and its
+ *             weight has a prior of its own, N(query_mean, query_var): what is foretold by query_mean is taken from the
+ *             reward, and the last number stretched by sqrt(lambda query_var), so that one prior N(0, I / lambda) serves.
+ *             It is not stretched in what is stored
+ *   source    Bishop, Pattern Recognition and Machine Learning (2006), eqs 3.49-3.51; in the dual, Rasmussen and
  *             Williams, Gaussian Processes for Machine Learning (2006), eqs 2.11, 2.12
  *   forgetting weights w halve every half_life units of time before the belief's last time; the prior does not fade
  *   storage   what was seen, not what was concluded: the prior may change later, merging is addition. While that is
@@ -27,7 +31,13 @@ struct belief_prior {
 	double noise_var;       /* in reward squared, > 0 */
 	double base_rate;       /* reward expected of anything */
 	double half_life;       /* in units of time of the observations; 0 never forgets */
+	int has_query;          /* the last number of f is what the query said; else the next two are not read */
+	double query_mean;      /* weight of what the query says, where nothing is known */
+	double query_var;       /* how far users differ in it, >= 0; 0: not at all, it stays at query_mean */
 };
+
+/* out [dim + 1] = [f ; x'f] for f and the query x [dim], both of lengths below 1e12; x = NULL: [f ; 0]. out may be f. */
+void belief_extend(const float *f, const float *x, size_t dim, float *out);
 
 /* No reward is as large: beyond it a mean would leave the range of float, and sums of squares that of double. */
 #define BELIEF_REWARD_MAX 1e12
@@ -72,15 +82,19 @@ void belief_posterior_free(struct belief_posterior *p);
 /* 0, or -1 with *f set (EX_DATAERR) if the sums are not those of any data (not positive definite). */
 int belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f);
 const double *belief_mean(const struct belief_posterior *p);            /* [dim], borrowed */
-/* x' cov x, never negative. With prior only it is |x|^2 / lambda. O(n dim + n^2) or O(dim^2). Several threads may
-   ask one posterior, each with its own scratch of belief_scratch() doubles. */
-double belief_variance(const struct belief_posterior *p, const float *x, double *scratch);
+/* How many times as much the query says as of nobody: the last number of a mean [dim] by query_mean; 1 without a query,
+   or if query_mean is 0. */
+double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
+/* f' cov f, never negative; with a query f and x have dim - 1 numbers, and it is [f ; x'f]' cov [f ; x'f], x = NULL for
+   x = 0. With prior only it is |f|^2 / lambda + query_var (x'f)^2. O(n dim + n^2) or O(dim^2). Several threads may ask one
+   posterior, each with its own scratch of belief_scratch() doubles. */
+double belief_variance(const struct belief_posterior *p, const float *f, const float *x, double *scratch);
 size_t belief_scratch(const struct belief_posterior *p);
-/* The same for n_x rows of x [n_x][dim] at once, in products of matrices; to rounding the same numbers. scratch of
+/* The same for n_f rows of f at once and one x, in products of matrices; to rounding the same numbers. scratch of
    belief_scratch_many() doubles. */
-void belief_variances(const struct belief_posterior *p, const float *x, size_t n_x, double *variance, double *scratch);
-size_t belief_scratch_many(const struct belief_posterior *p, size_t n_x);
-/* trace(cov) / (dim / lambda): 1 for somebody never seen, towards 0 with knowledge. */
+void belief_variances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *variance, double *scratch);
+size_t belief_scratch_many(const struct belief_posterior *p, size_t n_f);
+/* trace(cov) by that of the prior, over all but what the query says: 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 
 /* The mean before each of many observations: in bits that do not depend on where the stream was cut. Between resets

@@ -10,11 +10,17 @@
  *	Lambda = lambda I + G'G, and by the matrix inversion lemma
  *	mean = G' M^-1 c,  x' cov x = (x'x - |L^-1 G x|^2) / lambda,  M = lambda I + G G' = L L'
  * From sums, L L' = Lambda itself.
+ *
+ * What the query says, q_i = the last number of f_i, has the weight query_mean + s v with s^2 = lambda query_var and
+ * v ~ N(0, 1 / lambda) as all others: so q_i is replaced by s q_i, and c_i loses query_mean q_i. With s = 0 nothing is
+ * learnt of the weight and no other case is needed.
  */
 struct belief_posterior {
 	size_t dim, n;          /* n = 0: nothing known, or sums */
+	size_t n_plain;         /* numbers of f that are not stretched: dim, or dim - 1 */
 	int is_sums;
 	double lambda;
+	double stretch, square; /* s, s^2 */
 	float *f;               /* [n][dim] */
 	double *scale;          /* [n], sqrt(w / noise_var) */
 	double *g;              /* [n][dim], rows of G: f scaled */
@@ -28,7 +34,7 @@ belief_posterior_new(size_t dim)
 {
 	struct belief_posterior *p = xcalloc(1, sizeof *p);
 
-	p->dim = dim;
+	p->dim = p->n_plain = dim;
 	p->lambda = 1;
 	p->mean = xcalloc(dim, sizeof *p->mean);
 	return p;
@@ -62,9 +68,34 @@ room(struct belief_posterior *p, size_t n, size_t n_l)
 	}
 }
 
-/* mean = G' alpha */
+static size_t
+plain_count(size_t dim, const struct belief_prior *prior)
+{
+	assert(!prior->has_query || (dim > 1 && prior->query_var >= 0));
+	return dim - (prior->has_query != 0);
+}
+
+/* f'g, the last number of both stretched */
+static double
+product(const float *f, const float *g, size_t dim, size_t n_plain, double square)
+{
+	double plain = mat_dot64(f, g, n_plain);
+
+	return n_plain < dim ? plain + square * f[n_plain] * g[n_plain] : plain;
+}
+
+/* What of a reward is left to be explained. */
+static double
+residual(struct observation o, size_t dim, const struct belief_prior *prior)
+{
+	double rest = o.reward - prior->base_rate;
+
+	return prior->has_query ? rest - prior->query_mean * o.f[dim - 1] : rest;
+}
+
+/* mean = G' alpha, and back to numbers that are not stretched */
 static void
-blend(double *mean, size_t dim, const float *f, const double *scale, const double *alpha, size_t n)
+blend(double *mean, size_t dim, const float *f, const double *scale, const double *alpha, size_t n, const struct belief_prior *prior)
 {
 	for (size_t d = 0; d < dim; d++)
 		mean[d] = 0;
@@ -73,6 +104,8 @@ blend(double *mean, size_t dim, const float *f, const double *scale, const doubl
 		for (size_t d = 0; d < dim; d++)
 			mean[d] += a * f[i * dim + d];
 	}
+	if (prior->has_query)
+		mean[dim - 1] = prior->query_mean + prior->lambda * prior->query_var * mean[dim - 1];
 }
 
 static int
@@ -89,17 +122,19 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 		p->scale[i] = sqrt(belief_weight(b->last - o.time, prior->half_life) / prior->noise_var);
 		for (size_t d = 0; d < dim; d++)
 			p->g[i * dim + d] = p->scale[i] * o.f[d];
-		c[i] = (o.reward - prior->base_rate) * p->scale[i];
+		if (p->n_plain < dim)
+			p->g[i * dim + p->n_plain] *= p->stretch;
+		c[i] = residual(o, dim, prior) * p->scale[i];
 	}
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j <= i; j++)
-			p->l[i * n + j] = p->scale[i] * p->scale[j] * mat_dot64(p->f + i * dim, p->f + j * dim, dim);
+			p->l[i * n + j] = p->scale[i] * p->scale[j] * product(p->f + i * dim, p->f + j * dim, dim, p->n_plain, p->square);
 		p->l[i * n + i] += prior->lambda;
 	}
 	int e = mat_cholesky64(p->l, n);
 	if (e == 0) {
 		mat_solve64(p->l, n, c, 1);
-		blend(p->mean, dim, p->f, p->scale, c, n);
+		blend(p->mean, dim, p->f, p->scale, c, n, prior);
 	}
 	free(c);
 	return e;
@@ -110,18 +145,24 @@ solve_sums(struct belief_posterior *p, const struct belief *b, const struct beli
 {
 	size_t dim = p->dim;
 	const double *linear = b->sum + 3, *target = linear + dim, *packed = target + dim;
+	const double *said = packed + packed_size(dim - 1);     /* sum w q f, the last row */
 
 	room(p, 0, dim);
 	p->n = 0;
 	for (size_t i = 0; i < dim; i++, packed += i) {
+		double s_i = i < p->n_plain ? 1 : p->stretch, rest = target[i] - prior->base_rate * linear[i];
 		for (size_t j = 0; j <= i; j++)
-			p->l[i * dim + j] = packed[j] / prior->noise_var;
+			p->l[i * dim + j] = s_i * (j < p->n_plain ? 1 : p->stretch) * packed[j] / prior->noise_var;
 		p->l[i * dim + i] += prior->lambda;
-		p->mean[i] = (target[i] - prior->base_rate * linear[i]) / prior->noise_var;
+		if (prior->has_query)
+			rest -= prior->query_mean * said[i];
+		p->mean[i] = s_i * rest / prior->noise_var;
 	}
 	if (mat_cholesky64(p->l, dim) < 0)
 		return -1;
 	mat_solve64(p->l, dim, p->mean, 1);
+	if (prior->has_query)
+		p->mean[dim - 1] = prior->query_mean + p->stretch * p->mean[dim - 1];
 	return 0;
 }
 
@@ -131,13 +172,21 @@ belief_solve(struct belief_posterior *p, const struct belief *b, const struct be
 	assert(p->dim == b->dim && prior->lambda > 0 && prior->noise_var > 0);
 	p->lambda = prior->lambda;
 	p->is_sums = b->is_sums;
-	if ((b->is_sums ? solve_sums : solve_observations)(p, b, prior) == 0)
+	p->n_plain = plain_count(p->dim, prior);
+	p->square = prior->has_query ? prior->lambda * prior->query_var : 1;
+	p->stretch = sqrt(p->square);
+	int e = (b->is_sums ? solve_sums : solve_observations)(p, b, prior), is_finite = 1;
+	for (size_t d = 0; d < p->dim; d++)
+		is_finite &= isfinite(p->mean[d]) != 0;
+	if (e == 0 && is_finite)
 		return 0;
 	/* whoever goes on all the same gets the prior, not half of a factor */
 	p->n = 0;
 	p->is_sums = 0;
 	memset(p->mean, 0, p->dim * sizeof *p->mean);
-	return fault(f, EX_DATAERR, "belief whose precision is not positive definite");
+	if (prior->has_query)
+		p->mean[p->dim - 1] = prior->query_mean;
+	return fault(f, EX_DATAERR, e < 0 ? "belief whose precision is not positive definite" : "belief whose mean is not finite");
 }
 
 const double *
@@ -146,50 +195,73 @@ belief_mean(const struct belief_posterior *p)
 	return p->mean;
 }
 
+double
+belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior)
+{
+	return prior->has_query && prior->query_mean != 0 ? mean[dim - 1] / prior->query_mean : 1;
+}
+
 size_t
 belief_scratch(const struct belief_posterior *p)
 {
 	return p->is_sums ? p->dim : p->n;
 }
 
-double
-belief_variance(const struct belief_posterior *p, const float *x, double *scratch)
+/* What the query says of f. */
+static double
+said_of(const struct belief_posterior *p, const float *f, const float *x)
 {
-	double v;
+	return p->n_plain < p->dim && x ? mat_dot64(f, x, p->n_plain) : 0;
+}
+
+double
+belief_variance(const struct belief_posterior *p, const float *f, const float *x, double *scratch)
+{
+	double v, said = said_of(p, f, x);
 
 	if (p->is_sums) {
 		for (size_t i = 0; i < p->dim; i++)
-			scratch[i] = x[i];
+			scratch[i] = i < p->n_plain ? f[i] : p->stretch * said;
 		mat_solve64(p->l, p->dim, scratch, 0);
 		return mat_ddot64(scratch, scratch, p->dim);
 	}
-	for (size_t i = 0; i < p->n; i++)
-		scratch[i] = p->scale[i] * mat_dot64(p->f + i * p->dim, x, p->dim);
+	for (size_t i = 0; i < p->n; i++) {
+		const float *f_i = p->f + i * p->dim;
+		double k = mat_dot64(f_i, f, p->n_plain);
+		scratch[i] = p->scale[i] * (p->n_plain < p->dim ? k + p->square * said * f_i[p->n_plain] : k);
+	}
 	mat_solve64(p->l, p->n, scratch, 0);
-	v = (mat_dot64(x, x, p->dim) - mat_ddot64(scratch, scratch, p->n)) / p->lambda;
+	v = (mat_dot64(f, f, p->n_plain) + p->square * said * said - mat_ddot64(scratch, scratch, p->n)) / p->lambda;
 	return v > 0 ? v : 0;
 }
 
 size_t
-belief_scratch_many(const struct belief_posterior *p, size_t n_x)
+belief_scratch_many(const struct belief_posterior *p, size_t n_f)
 {
-	return n_x * (p->dim + belief_scratch(p));
+	return n_f * (p->dim + belief_scratch(p));
 }
 
 void
-belief_variances(const struct belief_posterior *p, const float *x, size_t n_x, double *variance, double *scratch)
+belief_variances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *variance, double *scratch)
 {
-	size_t dim = p->dim, n = belief_scratch(p);
-	double *wide = scratch, *y = p->is_sums ? wide : scratch + n_x * dim;
+	size_t dim = p->dim, n_plain = p->n_plain, n = belief_scratch(p);
+	double *wide = scratch, *y = p->is_sums ? wide : scratch + n_f * dim;
 
-	for (size_t i = 0; i < n_x * dim; i++)
-		wide[i] = x[i];
+	for (size_t i = 0; i < n_f; i++) {
+		const float *f_i = f + i * n_plain;
+		double said = p->stretch * said_of(p, f_i, x);
+		for (size_t d = 0; d < n_plain; d++)
+			wide[i * dim + d] = f_i[d];
+		if (n_plain < dim)
+			wide[i * dim + n_plain] = said;
+		variance[i] = mat_dot64(f_i, f_i, n_plain) + said * said;
+	}
 	if (!p->is_sums)
-		mat_mul64(wide, n_x, dim, p->g, n, y);
-	mat_solve_many64(p->l, n, y, n_x, 0);
-	for (size_t i = 0; i < n_x; i++) {
+		mat_mul64(wide, n_f, dim, p->g, n, y);
+	mat_solve_many64(p->l, n, y, n_f, 0);
+	for (size_t i = 0; i < n_f; i++) {
 		double known = mat_ddot64(y + i * n, y + i * n, n);
-		double v = p->is_sums ? known : (mat_dot64(x + i * dim, x + i * dim, dim) - known) / p->lambda;
+		double v = p->is_sums ? known : (variance[i] - known) / p->lambda;
 		variance[i] = v > 0 ? v : 0;
 	}
 }
@@ -197,19 +269,30 @@ belief_variances(const struct belief_posterior *p, const float *x, size_t n_x, d
 double
 belief_share_unknown(const struct belief_posterior *p)
 {
-	size_t n = p->is_sums ? p->dim : p->n;
+	size_t n = p->is_sums ? p->dim : p->n, n_plain = p->n_plain;
 
 	if (n == 0)
 		return 1;
-	/* trace of (L L')^-1 is the sum of squares of L^-1 */
-	double *inverse = xcalloc(n * n, sizeof *inverse), trace = 0;
+	/* Row i becomes L^-1 e_i, and its square is entry i, i of (L L')^-1. */
+	double *inverse = xcalloc(n * n, sizeof *inverse), trace, share;
 	for (size_t i = 0; i < n; i++)
 		inverse[i * n + i] = 1;
 	mat_solve_many64(p->l, n, inverse, n, 0);
-	trace = mat_ddot64(inverse, inverse, n * n);
+	trace = mat_ddot64(inverse, inverse, (p->is_sums ? n_plain : n) * n);
+	if (p->is_sums) {
+		share = trace * p->lambda / (double)n_plain;
+	} else {
+		/* n - lambda tr M^-1 = tr M^-1 G G' is what was learnt; of it q' M^-1 q is of what the query says. */
+		double said = 0;
+		if (n_plain < p->dim) {
+			for (size_t i = 0; i < n; i++)
+				inverse[i] = p->g[i * p->dim + n_plain];
+			mat_solve64(p->l, n, inverse, 0);
+			said = mat_ddot64(inverse, inverse, n);
+		}
+		share = ((double)n_plain - (double)n + p->lambda * trace + said) / (double)n_plain;
+	}
 	free(inverse);
-	double share = p->is_sums ? trace * p->lambda / (double)p->dim
-	    : ((double)p->dim - (double)n + p->lambda * trace) / (double)p->dim;
 	return share > 0 ? share : 0;
 }
 
@@ -263,14 +346,14 @@ belief_track_reset(struct belief_track *t)
 static int
 track_row(struct belief_track *t, const struct belief *b, const struct belief_prior *prior)
 {
-	size_t i = t->n, dim = t->dim;
+	size_t i = t->n, dim = t->dim, n_plain = plain_count(dim, prior);
 	struct observation o = belief_at(b, i);
-	double *row = t->l + packed_size(i);
+	double *row = t->l + packed_size(i), square = prior->lambda * prior->query_var;
 
 	memcpy(t->f + i * dim, o.f, dim * sizeof *t->f);
 	t->scale[i] = sqrt(1 / prior->noise_var);
 	for (size_t j = 0; j <= i; j++) {
-		double k = t->scale[i] * t->scale[j] * mat_dot64(t->f + i * dim, t->f + j * dim, dim);
+		double k = t->scale[i] * t->scale[j] * product(t->f + i * dim, t->f + j * dim, dim, n_plain, square);
 		if (j < i)
 			row[j] = (k - mat_ddot64(row, t->l + packed_size(j), j)) / t->l[packed_size(j) + j];
 		else
@@ -279,7 +362,7 @@ track_row(struct belief_track *t, const struct belief *b, const struct belief_pr
 	if (!(row[i] > 0))
 		return -1;
 	row[i] = sqrt(row[i]);
-	t->v[i] = ((o.reward - prior->base_rate) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
+	t->v[i] = (residual(o, dim, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
 	t->n++;
 	return 0;
 }
@@ -314,6 +397,6 @@ belief_track_mean(struct belief_track *t, const struct belief *b, const struct b
 		for (size_t j = 0; j < i; j++)
 			t->alpha[j] -= t->alpha[i] * row[j];
 	}
-	blend(t->mean, t->dim, t->f, t->scale, t->alpha, n);
+	blend(t->mean, t->dim, t->f, t->scale, t->alpha, n, prior);
 	return t->mean;
 }

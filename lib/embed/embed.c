@@ -7,12 +7,16 @@
 #include "base/hash.h"
 #include "embed/remote.h"
 #include "embed/sparse.h"
+#include "embed/trained.h"
 #include "mat/mat.h"
 #include "text/text.h"
 
 struct embed {
 	const struct model *model;
-	size_t dim, n_term, n_slot;
+	struct embed_trained trained;
+	enum embed_as as;
+	int is_trained;
+	size_t dim, n_term, n_slot;     /* dim: underneath a trained model, that of the embedding */
 	const unsigned char *bytes;     /* of the terms, end to end */
 	const uint32_t *start;          /* [n_term + 1] */
 	const uint32_t (*slot)[2];      /* [n_slot] high half of the hash, term plus one */
@@ -29,6 +33,7 @@ struct embed_scratch {
 	uint64_t *hash;                 /* [2 n] of words, and of pairs that begin with them */
 	uint32_t *count, *list;         /* count [n_term] is 0 between texts; list: terms found, as they first occur */
 	size_t n_hash_cap, n_list_cap, n_list;
+	float *x0;                      /* [dim], for a trained model */
 };
 
 static int
@@ -86,7 +91,12 @@ embed_open(const struct model *m, struct fault *f)
 	struct embed *e = xcalloc(1, sizeof *e);
 
 	e->model = m;
-	e->dim = m->dim;
+	e->is_trained = embed_trained_open(&e->trained, m, f);
+	if (e->is_trained < 0) {
+		embed_close(e);
+		return NULL;
+	}
+	e->dim = e->trained.base_dim;
 	if (strcmp(m->source, "endpoint") == 0) {
 		e->remote = 1;
 		e->url = tensor_meta(m->file, "endpoint_url");
@@ -109,6 +119,33 @@ void
 embed_close(struct embed *e)
 {
 	free(e);
+}
+
+void
+embed_set_as(struct embed *e, enum embed_as as)
+{
+	e->as = as;
+}
+
+int
+embed_is_trained(const struct embed *e)
+{
+	return e->is_trained;
+}
+
+size_t
+embed_base_dim(const struct embed *e)
+{
+	return e->dim;
+}
+
+void
+embed_from_base(const struct embed *e, enum embed_as as, const float *x0, float *x)
+{
+	if (e->is_trained)
+		embed_trained_apply(&e->trained, as, x0, x);
+	else
+		memcpy(x, x0, e->dim * sizeof *x);
 }
 
 int
@@ -135,6 +172,8 @@ embed_scratch_new(const struct embed *e)
 	struct embed_scratch *s = xcalloc(1, sizeof *s);
 
 	s->count = xcalloc(e->n_term, sizeof *s->count);
+	if (e->is_trained)
+		s->x0 = xaligned(e->dim, sizeof *s->x0);
 	return s;
 }
 
@@ -146,6 +185,7 @@ embed_scratch_free(struct embed_scratch *s)
 	text_words_free(&s->words);
 	free(s->hash);
 	free(s->count);
+	free(s->x0);
 	free(s->list);
 	free(s);
 }
@@ -195,8 +235,8 @@ find_terms(const struct embed *e, struct embed_scratch *s, const char *text, siz
 	}
 }
 
-size_t
-embed_text(const struct embed *e, struct embed_scratch *s, const char *text, size_t n, float *x)
+static size_t
+base_text(const struct embed *e, struct embed_scratch *s, const char *text, size_t n, float *x)
 {
 	find_terms(e, s, text, n);
 	memset(x, 0, e->dim * sizeof *x);
@@ -222,6 +262,16 @@ embed_text(const struct embed *e, struct embed_scratch *s, const char *text, siz
 	return 0;
 }
 
+size_t
+embed_text(const struct embed *e, struct embed_scratch *s, const char *text, size_t n, float *x)
+{
+	if (!e->is_trained)
+		return base_text(e, s, text, n, x);
+	size_t n_term = base_text(e, s, text, n, s->x0);
+	embed_trained_apply(&e->trained, e->as, s->x0, x);
+	return n_term;
+}
+
 int
 embed_remote(const struct embed *e, struct net *net, const struct span *text, size_t n, float *x, struct fault *f)
 {
@@ -231,7 +281,8 @@ embed_remote(const struct embed *e, struct net *net, const struct span *text, si
 
 		if (remote_vectors(net, text + i, m, &dim, &got, f) < 0)
 			return -1;
-		memcpy(x + i * dim, got, m * dim * sizeof *x);
+		for (size_t k = 0; k < m; k++)
+			embed_from_base(e, e->as, got + k * dim, x + (i + k) * e->model->dim);
 		free(got);
 		const char *name = net_model(net);
 		if (name && strcmp(name, e->remote_model) != 0)

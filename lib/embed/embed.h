@@ -9,6 +9,8 @@
  *             texts of the fit, u the first singular vector of their y (Arora, Liang, Ma, A Simple but Tough-to-Beat
  *             Baseline for Sentence Embeddings, 2017)
  *   endpoint  x = unit(what a server gives for the text)
+ *   trained   any of these, and then the map of queries or of items that hare-train(1) found (trained.h): queries are then
+ *             of any length, items of unit length
  *   file      besides what model.h tells, tensors for the first two: term_bytes U8, term_start U32 [n + 1] (terms
  *             sorted by their bytes), term_slot U32 [n_slot][2] (hash table: high half of XXH3-64 of the term's bytes,
  *             number of the term plus one or 0; n_slot a power of two, the first slot tried is the hash's low bits),
@@ -70,6 +72,14 @@ void embed_close(struct embed *e);                      /* NULL is allowed */
 int embed_is_remote(const struct embed *e);             /* then only embed_remote() makes vectors */
 const char *embed_remote_url(const struct embed *e);    /* what the fit asked, and the model's name there */
 const char *embed_remote_model(const struct embed *e);
+
+/* What texts are, which matters to a trained MODEL only; queries unless said. */
+enum embed_as { EMBED_QUERY, EMBED_ITEM };
+void embed_set_as(struct embed *e, enum embed_as as);
+int embed_is_trained(const struct embed *e);
+/* The trained vector x [dim] of what the embedding underneath gave, x0 [embed_base_dim()]; a copy if not trained. */
+size_t embed_base_dim(const struct embed *e);
+void embed_from_base(const struct embed *e, enum embed_as as, const float *x0, float *x);
 
 struct embed_scratch;                                   /* one for each thread */
 struct embed_scratch *embed_scratch_new(const struct embed *e);

@@ -12,6 +12,7 @@ struct dumping {
 	struct belief_posterior *posterior;
 	struct belief_cluster *cluster;
 	struct belief_prior prior;
+	size_t dim;
 	struct buf number, cell;
 	const struct learn_how *how;
 };
@@ -107,13 +108,14 @@ dump_user(void *arg, struct span key, uint64_t n, double last_time, struct span 
 		record_put_number(&d->row, first);
 		record_put_number(&d->row, last);
 		record_put_number(&d->row, belief_share_unknown(d->posterior));
-		size_t dim = belief_dim(d->belief);
 		buf_clear(&d->cell);
-		buf_reserve(&d->cell, dim * sizeof(float));
+		buf_reserve(&d->cell, d->dim * sizeof(float));
 		float *mean = (float *)d->cell.at;
-		for (size_t i = 0; i < dim; i++)
+		for (size_t i = 0; i < d->dim; i++)
 			mean[i] = (float)belief_mean(d->posterior)[i];
-		record_put_vector(&d->row, mean, dim);
+		record_put_vector(&d->row, mean, d->dim);
+		if (d->prior.has_query)
+			record_put_number(&d->row, belief_query_weight(belief_mean(d->posterior), belief_dim(d->belief), &d->prior));
 		return emit(d, f);
 	}
 	buf_clear(&d->number);
@@ -215,13 +217,14 @@ dump_some(struct dumping *d, int n, char *const *user, struct fault *f)
 static void
 begin(struct dumping *d, struct state *s, const struct learn_settings *set)
 {
-	size_t dim = set->dim ? set->dim : 1;
+	size_t dim = set->dim ? learn_belief_dim(set) : 1;
 
 	d->state = s;
 	d->prior = set->prior;
+	d->dim = set->dim;
 	d->belief = belief_new(dim);
 	d->posterior = belief_posterior_new(dim);
-	d->cluster = belief_cluster_new(dim);
+	d->cluster = belief_cluster_new(set->dim ? set->dim : 1);
 }
 
 static void
@@ -238,14 +241,17 @@ end(struct dumping *d)
 int
 learn_dump(struct state *s, const struct learn_how *how, int n_user, char *const *user, struct record_out **out, struct fault *f)
 {
-	static const char *const mean_names[] = { "user", "n", "first", "last", "uncertainty", "mean" };
+	static const char *const mean_names[] = { "user", "n", "first", "last", "uncertainty", "mean", "query_weight" };
 	struct dumping d = { .how = how };
 	struct learn_settings set;
 
-	*out = record_out_open(NULL, NULL, how->mean ? mean_names : learn_dump_names, how->mean ? 6 : LEARN_N_DUMP, f);
-	if (!*out || state_begin_read(s, f) < 0)
+	*out = NULL;
+	if (state_begin_read(s, f) < 0)
 		return -1;
 	int e = learn_settings(s, &set, f);
+	if (e >= 0 && !(*out = record_out_open(NULL, NULL, how->mean ? mean_names : learn_dump_names,
+	    how->mean ? 6 + (set.dim > 0 && set.prior.has_query) : LEARN_N_DUMP, f)))
+		e = -1;
 	if (e >= 0) {
 		begin(&d, s, &set);
 		d.out = *out;

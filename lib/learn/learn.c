@@ -11,7 +11,7 @@
 #include "mat/mat.h"
 
 /* Events lie in chunks, so that a growing buffer is never copied. Each is a row of fixed size:
-   head, time f64 (clock "time"), id u64 (its place in ids, or none), f [dim], x [dim] (if there are clusters). */
+   head, time f64 (clock "time"), id u64 (its place in ids, or none), f [belief_dim], x [dim] (if there are clusters). */
 enum { CHUNK_BYTES = 1 << 20, NONE = -1 };
 
 struct event {
@@ -30,7 +30,7 @@ struct learn {
 	struct state *state;
 	struct learn_settings set;
 	const char *set_name;
-	size_t n_cluster, buffer_bytes;
+	size_t n_cluster, belief_dim, buffer_bytes;
 
 	size_t row_bytes, at_time, at_id, at_f, at_x, per_chunk;
 	char **chunk;
@@ -61,19 +61,20 @@ learn_new(struct state *s, const struct learn_settings *set, const char *set_nam
 	l->set = *set;
 	l->set_name = set_name;
 	l->n_cluster = n_cluster;
+	l->belief_dim = learn_belief_dim(set);
 	l->buffer_bytes = buffer_bytes;
 	l->at_time = sizeof(struct event);
 	l->at_id = l->at_time + (strcmp(set->clock, "time") == 0 ? 8 : 0);
 	l->at_f = l->at_id + 8;
-	l->at_x = l->at_f + 4 * set->dim;
+	l->at_x = l->at_f + 4 * l->belief_dim;
 	l->row_bytes = (l->at_x + (n_cluster ? 4 * set->dim : 0) + 7) / 8 * 8;
 	l->per_chunk = l->row_bytes < CHUNK_BYTES ? CHUNK_BYTES / l->row_bytes : 1;
 	l->n_slot = 1024;
 	l->slot = xmalloc(l->n_slot, sizeof *l->slot);
 	memset(l->slot, 0xFF, l->n_slot * sizeof *l->slot);
-	l->belief = belief_new(set->dim);
+	l->belief = belief_new(l->belief_dim);
 	if (n_cluster) {
-		l->track = belief_track_new(set->dim);
+		l->track = belief_track_new(l->belief_dim);
 		l->cluster = belief_cluster_new(set->dim);
 	}
 	return l;
@@ -176,7 +177,10 @@ learn_add(struct learn *l, const struct learn_event *e)
 		buf_put(&l->ids, e->id.at, e->id.n);
 	}
 	memcpy(row + l->at_id, &id, 8);
-	memcpy(row + l->at_f, e->f, 4 * l->set.dim);
+	if (l->set.prior.has_query)
+		belief_extend(e->f, e->x, l->set.dim, (float *)(row + l->at_f));
+	else
+		memcpy(row + l->at_f, e->f, 4 * l->set.dim);
 	if (l->n_cluster && e->x) {
 		assert(e->cluster < l->n_cluster);
 		to->cluster = (int32_t)e->cluster;
@@ -264,7 +268,7 @@ pass_over_repeated(struct learn *l, uint64_t *n_repeated, struct fault *f)
 	return e < 0 ? -1 : 0;
 }
 
-/* x becomes q = unit(x + gain mean): from here on the event says what its cluster learns. */
+/* x becomes q = unit(v x + gain mean): from here on the event says what its cluster learns. */
 static int
 aim(struct learn *l, struct event *ev, struct fault *f)
 {
@@ -273,8 +277,9 @@ aim(struct learn *l, struct event *ev, struct fault *f)
 
 	if (!mean)
 		return -1;
+	double weight = belief_query_weight(mean, l->belief_dim, &l->set.prior);
 	for (size_t d = 0; d < l->set.dim; d++)
-		x[d] = (float)(x[d] + l->set.gain * mean[d]);
+		x[d] = (float)(weight * x[d] + l->set.gain * mean[d]);
 	/* a prior of nearly no precision lets a mean grow beyond what a vector holds */
 	if (!isfinite(mat_normalise(x, l->set.dim)))
 		return fault(f, EX_DATAERR, "what was learnt leads to numbers that are not finite");

@@ -6,8 +6,11 @@
  *   buffer     events wait in memory, no lock held; then each user is read, learnt and written once, in the order of
  *              keys, and committed with the position of the input. What is learnt depends on the order of the events
  *              alone, never on where the buffer was emptied
+ *   query      with feature "item" a belief has dim + 1 numbers for each observation: [f ; x'f], x the query that the item
+ *              was an answer to, 0 without one (belief.h)
  *   clusters   an event that carries the query x, and the cluster c of the item that was shown, adds q q' to the
- *              cluster's covariance, q = unit(x + gain m), m the mean of the user before the event
+ *              cluster's covariance, q = unit(v x + gain m), m the mean of the user before the event and v its weight of the
+ *              query, belief_query_weight()
  */
 #ifndef HARE_LEARN_LEARN_H
 #define HARE_LEARN_LEARN_H
@@ -28,8 +31,13 @@ struct learn_settings {
 	char feature[8];                /* "item", "z" or "x" */
 	char clock[8];                  /* unit of times and half_life: "event", the user's own count, or "time", seconds */
 	double gain;                    /* of the user's mean beside the query, in clusters */
-	struct belief_prior prior;
+	struct belief_prior prior;      /* has_query follows from feature: learn_settle() */
 };
+
+/* To be called when feature, gain or prior were set by hand. */
+void learn_settle(struct learn_settings *set);
+/* Numbers of an observation in a belief: dim, or dim + 1. */
+size_t learn_belief_dim(const struct learn_settings *set);
 
 /* 1; 0 with dim = 0 and the defaults of a MODEL if it has none yet; -1 with *f set. */
 int learn_settings(struct state *s, struct learn_settings *set, struct fault *f);
@@ -45,7 +53,7 @@ int learn_check_space(const struct learn_settings *set, const char *state_name, 
 
 struct learn;
 /* Borrows s, opened for writing. The state's own settings, if it has some, must be set (EX_DATAERR naming whose:
-   set_name). n_cluster: how many the codebook has; 0: events carry no x. The buffer takes about buffer_bytes. */
+   set_name). n_cluster: how many the codebook has; 0: no cluster learns. The buffer takes about buffer_bytes. */
 struct learn *learn_new(struct state *s, const struct learn_settings *set, const char *set_name, size_t n_cluster,
     size_t buffer_bytes, struct fault *f);
 void learn_free(struct learn *l);       /* NULL is allowed; what was not committed is gone */
@@ -56,8 +64,8 @@ struct learn_event {
 	const float *f;                 /* [dim] */
 	double reward;
 	double time;                    /* not looked at when the clock is "event" */
-	const float *x;                 /* [dim], the query; NULL: none */
-	size_t cluster;                 /* of the item shown; read if x is not NULL */
+	const float *x;                 /* [dim], the query, of a length below 1e12; NULL: none */
+	size_t cluster;                 /* of the item shown; read if x is not NULL and there are clusters */
 };
 /* Copies the event. 1 if the buffer is now full: commit before the next one. All must be finite, and reward within
    BELIEF_REWARD_MAX (assert). */

@@ -81,7 +81,7 @@ need_settings(struct loading *l, size_t i, struct fault *f)
 		found = record_fault(l->in, i, l->column[KIND], f, "expected the settings first: dim is not there");
 	if (found < 0)
 		return -1;
-	l->belief = belief_new(l->set.dim);
+	l->belief = belief_new(learn_belief_dim(&l->set));
 	l->cluster = belief_cluster_new(l->set.dim);
 	return 0;
 }

@@ -292,7 +292,7 @@ merge(struct state *out, struct state *const *part, size_t n_part, struct fault 
 	struct stream *stream = xcalloc(n_part, sizeof *stream);
 	for (size_t i = 0; i < n_part && e == 0; i++) {
 		stream[i].state = part[i];
-		stream[i].belief = belief_new(set.dim ? set.dim : 1);
+		stream[i].belief = belief_new(set.dim ? learn_belief_dim(&set) : 1);
 		stream[i].cluster = belief_cluster_new(set.dim ? set.dim : 1);
 		e = keep_past(out, part[i], f);
 	}

@@ -6,7 +6,7 @@
 #include "model/model.h"
 
 const char *const learn_setting_names[] = {
-	"base_rate", "clock", "dim", "feature", "gain", "half_life", "lambda", "noise_var", "space", NULL
+	"base_rate", "clock", "dim", "feature", "gain", "half_life", "lambda", "noise_var", "query_mean", "query_var", "space", NULL
 };
 
 const char *const learn_dump_names[] = { "kind", "key", "n", "first", "last", "form", "value" };
@@ -44,6 +44,20 @@ get_text(struct state *s, const char *key, char *out, size_t n_out, struct fault
 	return 1;
 }
 
+void
+learn_settle(struct learn_settings *set)
+{
+	set->prior.has_query = strcmp(set->feature, "item") == 0;
+	if (!set->prior.has_query)
+		set->prior.query_mean = set->prior.query_var = 0;
+}
+
+size_t
+learn_belief_dim(const struct learn_settings *set)
+{
+	return set->dim + (set->prior.has_query != 0);
+}
+
 int
 learn_settings(struct state *s, struct learn_settings *set, struct fault *f)
 {
@@ -68,7 +82,14 @@ learn_settings(struct state *s, struct learn_settings *set, struct fault *f)
 	    (found = get_number(s, "base_rate", &set->prior.base_rate, -HUGE_VAL, 0, f)) == 1 &&
 	    (found = get_number(s, "half_life", &set->prior.half_life, 0, 0, f)) == 1) {
 		set->dim = (size_t)dim;
-		return 1;
+		/* What was learnt from items before queries were heard has one number less, and not the setting either. */
+		if ((found = get_number(s, "query_var", &set->prior.query_var, 0, 0, f)) == 0 && strcmp(set->feature, "item") == 0)
+			return fault(f, EX_DATAERR, "%s: was learnt by an earlier version, which did not keep what queries said; "
+			    "learn the rewards anew into another state", state_path(s));
+		if (found >= 0 && (found = get_number(s, "query_mean", &set->prior.query_mean, 0, 0, f)) == 0)
+			set->prior.query_mean = model_query_mean(set->gain);
+		learn_settle(set);
+		return found < 0 ? -1 : 1;
 	}
 	return found < 0 ? -1 : fault(f, EX_DATAERR, "%s: damaged: some of its settings are not there", state_path(s));
 }
@@ -90,6 +111,8 @@ learn_set_settings(struct state *s, const struct learn_settings *set, struct fau
 	    set_number(s, "gain", set->gain, f) < 0 || set_number(s, "lambda", set->prior.lambda, f) < 0 ||
 	    set_number(s, "noise_var", set->prior.noise_var, f) < 0 ||
 	    set_number(s, "base_rate", set->prior.base_rate, f) < 0 ||
+	    (set->prior.has_query && (set_number(s, "query_mean", set->prior.query_mean, f) < 0 ||
+	    set_number(s, "query_var", set->prior.query_var, f) < 0)) ||
 	    set_number(s, "half_life", set->prior.half_life, f) < 0)
 		return -1;
 	return 0;
@@ -132,6 +155,8 @@ learn_same_settings(const struct learn_settings *a, const char *a_name, const st
 	    same_number("lambda", a->prior.lambda, a_name, b->prior.lambda, b_name, f) < 0 ||
 	    same_number("noise variance", a->prior.noise_var, a_name, b->prior.noise_var, b_name, f) < 0 ||
 	    same_number("base rate", a->prior.base_rate, a_name, b->prior.base_rate, b_name, f) < 0 ||
+	    same_number("query mean", a->prior.query_mean, a_name, b->prior.query_mean, b_name, f) < 0 ||
+	    same_number("query variance", a->prior.query_var, a_name, b->prior.query_var, b_name, f) < 0 ||
 	    same_number("gain", a->gain, a_name, b->gain, b_name, f) < 0)
 		return -1;
 	return 0;

@@ -14,7 +14,16 @@ model_defaults(struct model *m)
 	m->gain = 2;
 	m->widening = .2;
 	m->bonus = .2;
-	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = 0 };
+	m->beta = 0;
+	m->query_share = 1;
+	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .05, .base_rate = .03, .half_life = 0,
+	    .has_query = 1, .query_mean = model_query_mean(m->gain), .query_var = .05 };
+}
+
+double
+model_query_mean(double gain)
+{
+	return gain > 0 ? 1 / gain : 0;
 }
 
 /* The constants as metadata: name, where it lives, and what it may be. */
@@ -24,7 +33,7 @@ struct constant {
 	double *value;
 	enum range range;
 };
-enum { N_CONSTANT = 7 };
+enum { N_CONSTANT = 10, N_NEEDED = 7 }; /* those behind came later: a file without them has what stands there before */
 
 static void
 constants(struct model *m, struct constant out[N_CONSTANT])
@@ -37,6 +46,9 @@ constants(struct model *m, struct constant out[N_CONSTANT])
 		{ "noise_var", &m->prior.noise_var, ABOVE_0 },
 		{ "base_rate", &m->prior.base_rate, ANY },
 		{ "half_life", &m->prior.half_life, AT_LEAST_0 },
+		{ "query_var", &m->prior.query_var, AT_LEAST_0 },
+		{ "query_share", &m->query_share, AT_LEAST_0 },
+		{ "beta", &m->beta, AT_LEAST_0 },
 	}, N_CONSTANT * sizeof *out);
 }
 
@@ -47,15 +59,21 @@ read_constants(struct model *m, struct fault *f)
 	struct constant c[N_CONSTANT];
 
 	constants(m, c);
+	m->query_share = 1;
 	for (size_t i = 0; i < N_CONSTANT; i++) {
-		double v;
-		if (tensor_meta_number(m->file, c[i].name, &v, f) < 0)
+		double v = *c[i].value;
+		if ((i < N_NEEDED || tensor_meta(m->file, c[i].name)) && tensor_meta_number(m->file, c[i].name, &v, f) < 0)
 			return -1;
 		if (!isfinite(v) || (c[i].range == AT_LEAST_0 && v < 0) || (c[i].range == ABOVE_0 && v <= 0))
 			return fault(f, EX_DATAERR, "%s: %s: expected %s, got %s", tensor_path(m->file), c[i].name,
 			    range_text[c[i].range], tensor_meta(m->file, c[i].name));
 		*c[i].value = v;
 	}
+	m->prior.has_query = 1;
+	m->prior.query_mean = m->query_share * model_query_mean(m->gain);
+	if (!isfinite(m->prior.query_mean))
+		return fault(f, EX_DATAERR, "%s: gain: expected 0 or a number whose reciprocal is finite, got %s", tensor_path(m->file),
+		    tensor_meta(m->file, "gain"));
 	return 0;
 }
 

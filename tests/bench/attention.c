@@ -266,8 +266,9 @@ gemm_all(void *arg)
 /* -- attention -- */
 
 static void
-variances(const void *user, const float *f, size_t n, double *variance, double *scratch)
+variances(const void *user, const float *asked, const float *f, size_t n, double *variance, double *scratch)
 {
+	(void)asked;
 	(void)scratch;
 	for (size_t i = 0; i < n; i++)
 		variance[i] = *(const double *)user * mat_dot64(f + i * dim, f + i * dim, dim);
@@ -362,7 +363,7 @@ main(int argc, char *argv[])
 		}
 		mat_normalise(q + i * dim, dim);
 		query[0][i] = (struct attend_query){ .x = q + i * dim };
-		query[1][i] = (struct attend_query){ .x = q + i * dim, .user_mean = user_mean + i * dim, .variances = variances, .user = &known };
+		query[1][i] = (struct attend_query){ .x = q + i * dim, .user_mean = user_mean + i * dim, .query_weight = 1, .variances = variances, .user = &known };
 	}
 	printf("%-5s %-9s %7s %9s %9s %9s %9s   %s\n", "store", "user", "queries", "ms", "of read", "GFLOP/s", "of sgemm", "entropy, T of the first");
 	double f32_ms[2] = {0};

@@ -75,8 +75,8 @@ lookups(const char *path, double seconds)
 	if (!s || learn_settings(s, &set, &f) < 0 || state_each(s, "user", keep_key, &k, &f) < 0)
 		return -1;
 	state_cache(s, 16 << 20);
-	struct belief *b = belief_new(set.dim);
-	struct belief_posterior *p = belief_posterior_new(set.dim);
+	struct belief *b = belief_new(learn_belief_dim(&set));
+	struct belief_posterior *p = belief_posterior_new(learn_belief_dim(&set));
 	size_t n_key = k.ends.n / sizeof(size_t), n = 0;
 	const size_t *end = (const size_t *)k.ends.at;
 	double begin = now_s(), before = begin, worst = 0, sum = 0;
