@@ -9,8 +9,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { NEAR_QUERIES = 24,        /* whose weights of a tile are laid out for the product at once */
-	BLOCK_ROWS = 128 };             /* whose weights are summed in floating point */
+enum { BLOCK_ROWS = 128 };      /* whose weights are summed in floating point */
 
 static const size_t type_size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
 
@@ -249,16 +248,6 @@ attend_z_is_possible(const float *z, size_t dim)
 
 /* -- the two passes -- */
 
-/* Rows of a span that several queries pass over are made float once. Their scale stays apart. */
-static const float *
-widened(const struct attend *a, const struct attend_span *s, float *into)
-{
-	if (s->type == ATTEND_F32)
-		return s->x;
-	a->kernel->widen(s->type, s->x, s->n, a->pool.dim, into);
-	return into;
-}
-
 /* s_j = q.x_j of one tile for every query. */
 static void
 score_tile(void *arg, size_t tile, size_t worker)
@@ -277,7 +266,7 @@ score_tile(void *arg, size_t tile, size_t worker)
 			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
 			continue;
 		}
-		a->kernel->scores(ATTEND_F32, widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
+		a->kernel->scores(ATTEND_F32, attend_widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
 		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
 			for (size_t k = 0; k < s.n; k++)
 				score[i * TILE_ROWS + k] *= s.scale[k];
@@ -379,98 +368,6 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 	return 0;
 }
 
-/* Queries that need most rows of a span share one product; w->near holds their weights. */
-static void
-blend_near(struct attend *a, const struct attend_span *s, const float *rows, const size_t *near, size_t n_near, struct worker *w)
-{
-	size_t n_pad = a->n_pad;
-	float z[NEAR_QUERIES * 16];
-	float *part = n_near * n_pad <= sizeof z / sizeof *z ? z : xmalloc(n_near * n_pad, sizeof *part);
-
-	if (s->type == ATTEND_I8)
-		for (size_t k = 0; k < n_near; k++)
-			for (size_t j = 0; j < s->n; j++)
-				w->near[k * TILE_ROWS + j] *= s->scale[j];
-	for (size_t k = 0; k < n_near; k++)
-		memcpy(part + k * n_pad, w->part + near[k] * n_pad, n_pad * sizeof *part);
-	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, w->near, TILE_ROWS, n_near, part);
-	for (size_t k = 0; k < n_near; k++)
-		memcpy(w->part + near[k] * n_pad, part + k * n_pad, n_pad * sizeof *part);
-	if (part != z)
-		free(part);
-}
-
-/* No row of the tile has a weight that z needs; by more than rounding. */
-static int
-is_too_light(const struct attend *a, size_t i, size_t tile)
-{
-	const struct settled *at = &a->settled[i];
-
-	return exp((a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best) / at->temperature) < .999 * a->w_least;
-}
-
-static size_t
-n_heavy(const float *weight, size_t n, float least)
-{
-	uint32_t n_heavy_rows = 0;
-
-	for (size_t j = 0; j < n; j++)
-		n_heavy_rows += weight[j] >= least;
-	return n_heavy_rows;
-}
-
-/* Rows that weigh enough, and their weights; some and w have room for n. */
-static size_t
-list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w)
-{
-	enum { STEP = 32 };
-	size_t n_some = 0;
-
-	for (size_t j = 0; j < n; j += STEP) {
-		size_t end = j + STEP < n ? j + STEP : n;
-		if (n_heavy(weight + j, end - j, least) == 0)
-			continue;
-		for (size_t k = j; k < end; k++) {
-			some[n_some] = (uint32_t)k;
-			w[n_some] = weight[k];
-			n_some += weight[k] >= least;
-		}
-	}
-	return n_some;
-}
-
-static void
-blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w)
-{
-	const float w_least = (float)a->w_least, *rows = NULL;
-	size_t near[NEAR_QUERIES], n_near = 0;
-
-	for (size_t i = a->first; i < a->n_query; i++) {
-		if (is_too_light(a, i, from / TILE_ROWS))
-			continue;
-		const float *weight = attend_weight_at(a, i, from);
-		float *some_w = w->near + n_near * TILE_ROWS;
-		size_t n_some = a->n_query - a->first < 3 ? 0 : n_heavy(weight, s->n, w_least);
-		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
-			n_some = list_heavy(weight, s->n, w_least, w->some, some_w);
-			if (n_some > 0)
-				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad, NULL);
-			continue;
-		}
-		for (size_t j = 0; j < s->n; j++)
-			some_w[j] = weight[j] >= w_least ? weight[j] : 0;
-		near[n_near++] = i;
-		if (!rows)
-			rows = widened(a, s, w->tile);
-		if (n_near == NEAR_QUERIES) {
-			blend_near(a, s, rows, near, n_near, w);
-			n_near = 0;
-		}
-	}
-	if (n_near > 0)
-		blend_near(a, s, rows, near, n_near, w);
-}
-
 /* Weights of one tile for every query, and their part of z. Last tiles first: what the scores came from is still near. */
 static void
 blend_tile(void *arg, size_t task, size_t worker)
@@ -499,7 +396,7 @@ blend_tile(void *arg, size_t task, size_t worker)
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
 			return;
-		blend_span(a, j, &s, w);
+		attend_blend_span(a, j, &s, w);
 	}
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
@@ -533,7 +430,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 			return -1;
-		size_t n_some = list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
+		size_t n_some = attend_list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
 		/* the other half of the next block; while the scores were taken memory was asked for the first */
 		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * type_size[s.type] : NULL;
 		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, dim, w->near, w->part + i * a->n_pad, later);

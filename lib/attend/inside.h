@@ -7,6 +7,7 @@
 #include "attend/attend.h"
 #include "attend/kernel.h"
 
+enum { NEAR_QUERIES = 24 };     /* whose weights of a tile are laid out for the product at once */
 enum { TILE_ROWS = ATTEND_TILE };       /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
 
 /* exp(-80) is far below what float can add to the best weight of 1, and far above its subnormals, which are slow. */
@@ -86,6 +87,14 @@ int attend_span_of(struct attend *a, size_t from, size_t n, struct worker *w, si
 const float *attend_row(struct attend *a, size_t row, float *scratch, struct worker *w, size_t task);
 int attend_first_fault(const struct attend *a, struct fault *f);
 void attend_fault_none(struct attend *a);
+
+/* -- blend.c -- */
+/* Rows of a span as float; those of int8 without their scale. */
+const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
+/* Rows that weigh enough, and their weights; some and w have room for n. Returns how many. */
+size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
+/* Rows from row from on go into the parts of z of w. */
+void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w);
 
 /* -- top.c -- */
 int attend_before(const struct attend_item *s, const struct attend_item *t);
