@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "tensor/tensor.h"
+#include "mat/half.h"
 
 #define TARGET
 struct v_plain {
@@ -17,9 +17,9 @@ struct v_plain {
 IN V v_set1(float a) { EACH(a); }
 IN V v_zero(void) { return v_set1(0); }
 IN V v_load(const float *a) { EACH(a[i]); }
-IN V v_load_f16(const uint16_t *a) { EACH(tensor_f16_to_f32(a[i])); }
-IN float brain(uint16_t h) { uint32_t bits = (uint32_t)h << 16; float x; memcpy(&x, &bits, sizeof x); return x; }
-IN V v_load_bf16(const uint16_t *a) { EACH(brain(a[i])); }
+IN V v_load_f16(const uint16_t *a) { EACH(mat_f16_float(a[i])); }
+
+IN V v_load_bf16(const uint16_t *a) { EACH(mat_bf16_float(a[i])); }
 IN V v_load_i8(const int8_t *a) { EACH(a[i]); }
 IN void v_store(float *at, V x) { memcpy(at, x.at, sizeof x.at); }
 IN V v_add(V a, V b) { EACH(a.at[i] + b.at[i]); }
