@@ -29,6 +29,8 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
 $(BUILD)/hare-eval: $(BUILD)/cmd/eval_report.o $(BUILD)/cmd/eval_plot.o $(BUILD)/cmd/eval_replay.o $(BUILD)/cmd/eval_simulate.o
+$(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
+$(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit partial pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -89,4 +91,4 @@ clean:
 
 .PHONY: all unit check asan bench bench-learning completions install uninstall clean
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/eval_report.d $(BUILD)/cmd/eval_plot.d $(BUILD)/cmd/eval_replay.d $(BUILD)/cmd/eval_simulate.d $(wildcard $(BUILD)/tests/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(UNIT:=.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard cmd/*.c)) $(wildcard $(BUILD)/tests/bench/*.d)

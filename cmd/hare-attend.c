@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attend/attend.h"
+#include "attend_job.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/num.h"
@@ -28,12 +28,12 @@ enum { BATCH_ROWS = 256 };
 /* No vector of a text is as long, and no constant as large; beyond it scores would leave the range of float. */
 static const double LARGEST = 1e12;
 
-static const char *model_name, *state_name, *npy_path, *text_name;
+struct attend_wish attend_wish;
+static const char *model_name, *state_name, *npy_path;
 static struct opt_list pool_name;
-static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, query_var = NAN;
-static size_t n_top = 10, n_choose;
-static uint64_t seed;
-static int explain, no_z, no_x, as_list;
+static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, query_var = NAN, epsilon = NAN;
+static size_t n_top = 10;
+static int no_x, trust, partial, merge;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_name, "MODEL", "the embedding space, and the constants of attention", NULL,
@@ -49,80 +49,22 @@ static const struct opt opts[] = {
 	{ 0, "query-var", OPT_REAL, &query_var, "V", "how far users differ in what their queries say; default: the state's, or the "
 	    "model's", NULL, NULL },
 	{ 0, "beta", OPT_REAL, &beta, "B", "scale of the logits; default: from the pool", NULL, NULL },
-	{ 0, "choose", OPT_SIZE, &n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
-	{ 0, "seed", OPT_U64, &seed, "S", "of the draws", NULL, NULL },
-	{ 'e', "explain", OPT_FLAG, &explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
-	{ 0, "text", OPT_STRING, &text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
+	{ 0, "choose", OPT_SIZE, &attend_wish.n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
+	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws", NULL, NULL },
+	{ 'e', "explain", OPT_FLAG, &attend_wish.explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
+	{ 0, "text", OPT_STRING, &attend_wish.text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
+	{ 0, "epsilon", OPT_REAL, &epsilon, "E", "read only what is needed to know the weights within E; 0: all", NULL, NULL },
+	{ 0, "trust", OPT_FLAG, &trust, NULL, "do not verify vectors and sketches of POOL before they are used", NULL, NULL },
+	{ 0, "partial", OPT_FLAG, &partial, NULL, "what one shard of a pool adds to the answer", NULL, NULL },
+	{ 0, "merge", OPT_FLAG, &merge, NULL, "puts together what all shards have said", NULL, NULL },
 	{ 0, "npy", OPT_FILE, &npy_path, "FILE", "also write all z to FILE, as NPY", NULL, NULL },
-	{ 0, "no-z", OPT_FLAG, &no_z, NULL, "leave out the column z", NULL, NULL },
+	{ 0, "no-z", OPT_FLAG, &attend_wish.no_z, NULL, "leave out the column z", NULL, NULL },
 	{ 0, "no-x", OPT_FLAG, &no_x, NULL, "do not pass on the column x", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
 
-/* What the state tells of the people of a batch. */
-struct person {
-	struct span name;
-	uint64_t hash;
-	int is_known;
-	struct belief *belief;
-	struct belief_posterior *posterior;
-	struct fault fault;
-	int failed;
-};
-
-struct attending {
-	struct model *model;
-	struct pool *pool;
-	struct state *state;            /* NULL: not given, or not there yet */
-	int has_learnt;                 /* the state has settings, and they are those used */
-	struct belief_prior prior;
-	size_t belief_dim;
-	struct attend_settings set;
-	struct attend *attend;
-	struct record_in *in;
-	struct record_out *out;
-	struct npy_writer *npy;
-	double *mean;                   /* [dim], the model's: what the features of beliefs are counted from */
-	int x_column, user_column;      /* -1: none */
-	size_t text_column;
-	size_t n_batch;                 /* rows at once */
-	size_t n_asked, n_known;        /* queries so far, and those of known users */
-	struct belief_cluster **cluster;        /* [n_cluster], NULL for one without observations */
-	size_t n_cluster;
-	int has_bonus;
-	uint64_t generation;            /* commits of the state when clusters were read, plus one; 0: not yet */
-	/* the batch at hand */
-	size_t n_query, n_person;
-	size_t *row;                    /* [n_batch], the record of a query */
-	float *x;                       /* [n_batch][dim] */
-	double *bonus;                  /* [n_batch][n_cluster] */
-	struct person *person;          /* [n_batch] */
-	struct person **by_name;        /* [n_slot], open addressing */
-	size_t n_slot;
-	struct attend_query *query;     /* [n_batch] */
-	struct attend_result *result;   /* [n_batch] */
-	struct record_row *cells;       /* [n_batch] */
-	float *aim;                     /* [n_thread][dim] */
-	double *scratch;                /* [n_thread][dim] */
-	size_t *chosen;                 /* [n_batch][n_choose], rows drawn */
-	double *propensity;             /* [n_batch][n_choose] */
-	size_t *n_chosen;               /* [n_batch] */
-};
-
 /* -- opening -- */
-
-static const float *
-rows_of_pool(void *arg, size_t from, size_t n, float *scratch, struct fault *f)
-{
-	return pool_rows(arg, from, n, scratch, f);
-}
-
-static size_t
-cluster_of_row(void *arg, size_t row)
-{
-	return pool_cluster(arg, row);
-}
 
 static void
 variances_of_user(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch)
@@ -130,22 +72,43 @@ variances_of_user(const void *user, const float *x, const float *f, size_t n, do
 	belief_variances(user, f, x, n, variance, scratch);
 }
 
+/* What the whole pool tells, of which this is a shard or all; merging has neither. */
+static int
+open_whole(struct attending *a, struct pool_whole *whole, struct fault *f)
+{
+	*whole = (struct pool_whole){ 1, 0, 0 };
+	if (merge)
+		return 0;
+	if (!(a->pool = pool_open(pool_name.at, pool_name.n, a->model->space, model_name, f)))
+		return -1;
+	if (trust)
+		pool_trust(a->pool);
+	*whole = pool_whole(a->pool);
+	if (!partial || whole->n == 0)
+		*whole = (struct pool_whole){ pool_n(a->pool), 0, pool_score_sd(a->pool, NULL) };
+	a->whole = *whole;
+	if (whole->n == 0)
+		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
+	if (whole->n - whole->first < pool_n(a->pool))
+		return fault(f, EX_DATAERR, "%s: %zu rows from row %zu on are more than the %zu of the whole", pool_name.at[0], pool_n(a->pool),
+		    whole->first, whole->n);
+	return 0;
+}
+
 static int
 open_pool(struct attending *a, struct fault *f)
 {
-	if (!(a->model = model_open(model_name, f)) ||
-	    !(a->pool = pool_open(pool_name.at, pool_name.n, a->model->space, model_name, f)))
+	struct pool_whole whole;
+
+	if (!(a->model = model_open(model_name, f)) || open_whole(a, &whole, f) < 0)
 		return -1;
-	size_t n = pool_n(a->pool), dim = pool_dim(a->pool);
-	if (n == 0)
-		return fault(f, EX_DATAERR, "%s: has no rows", pool_name.at[0]);
+	size_t dim = a->model->dim;
 	a->text_column = SIZE_MAX;
-	if (text_name && strcmp(text_name, "id") != 0 &&
-	    (a->text_column = pool_column(a->pool, text_name)) == SIZE_MAX)
+	if (attend_wish.text_name && strcmp(attend_wish.text_name, "id") != 0 &&
+	    (a->text_column = pool_column(a->pool, attend_wish.text_name)) == SIZE_MAX)
 		return fault(f, EX_DATAERR, "%s: no text column \"%s\"", pool_name.at[0],
-		    fault_quote(text_name, strlen(text_name)));
+		    fault_quote(attend_wish.text_name, strlen(attend_wish.text_name)));
 	a->mean = xmalloc(dim, sizeof *a->mean);
-	double score_sd = pool_score_sd(a->pool, a->mean);
 	/* A belief lives with the MODEL, not with one POOL, and so do the features it was learnt from. */
 	for (size_t d = 0; d < dim; d++)
 		a->mean[d] = a->model->mean[d];
@@ -155,9 +118,11 @@ open_pool(struct attending *a, struct fault *f)
 	a->set = (struct attend_settings){
 		.gain = isnan(gain) ? a->model->gain : gain,
 		.kappa = isnan(kappa) ? a->model->widening : kappa,
-		.beta = !isnan(beta) ? beta : a->model->beta > 0 ? a->model->beta : attend_beta(n, dim, score_sd),
+		.beta = !isnan(beta) ? beta : a->model->beta > 0 ? a->model->beta : attend_beta(whole.n, dim, whole.score_sd),
 		.n_top = n_top,
 		.n_thread = record_options.n_thread,
+		.epsilon = isnan(epsilon) ? 0 : epsilon,
+		.n_whole = whole.n,
 	};
 	a->set.alpha = isnan(alpha) ? a->model->bonus * a->set.beta : alpha;
 	double most = fmax(fmax(fabs(a->set.alpha), a->set.beta), fmax(fabs(a->set.gain), a->set.kappa));
@@ -182,9 +147,9 @@ open_state(struct attending *a, struct fault *f)
 		return -1;
 	if (!a->has_learnt)
 		return 1;
-	if (known.dim != pool_dim(a->pool))
+	if (known.dim != a->model->dim)
 		return fault(f, EX_DATAERR, "%s: users have %zu dimensions, %s has %zu", state_name, known.dim, model_name,
-		    pool_dim(a->pool));
+		    a->model->dim);
 	a->prior = known.prior;
 	a->belief_dim = learn_belief_dim(&known);
 	if (!isnan(query_var) && a->prior.has_query)
@@ -202,7 +167,8 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 	    "logit" };
 	static const char *const found[] = { "items", "weights", "entropy", "uncertainty" };
 	static const char *const drawn[] = { "item", "propensity" };
-	const char *name[10];
+	static const char *const certified[] = { "certificate", "read" };
+	const char *name[12];
 	size_t n_name = 0;
 
 	if (!(a->in = record_open(n_file, file, f)) || (a->x_column = record_need(a->in, "x", f)) < 0)
@@ -212,19 +178,23 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 	a->user_column = strcmp(user, "user") == 0 ? record_find(a->in, "user") : record_need(a->in, "user", f);
 	if (a->user_column < 0 && strcmp(user, "user") != 0)
 		return -1;
-	if (explain) {
+	if (attend_wish.explain) {
 		for (size_t i = 0; i < sizeof explained / sizeof *explained; i++)
 			name[n_name++] = explained[i];
-		if (text_name)
-			name[n_name++] = text_name;
+		if (attend_wish.text_name)
+			name[n_name++] = attend_wish.text_name;
 	} else {
-		if (!no_z)
+		if (!attend_wish.no_z)
 			name[n_name++] = record_column_name("z");
 		for (size_t i = 0; i < sizeof found / sizeof *found; i++)
 			name[n_name++] = record_column_name(found[i]);
-		for (size_t i = 0; n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
+		for (size_t i = 0; attend_wish.has_certificate && i < sizeof certified / sizeof *certified; i++)
+			name[n_name++] = record_column_name(certified[i]);
+		for (size_t i = 0; attend_wish.n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
 			name[n_name++] = record_column_name(drawn[i]);
 	}
+	if (partial || merge)
+		return attending_open_partial(a, merge, no_x, name, n_name, f);
 	const int drop[] = { no_x ? a->x_column : -1, -1 };
 	a->out = record_out_open(a->in, drop, name, n_name, f);
 	return a->out ? 0 : -1;
@@ -234,17 +204,19 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 static void
 take_scratch(struct attending *a)
 {
-	size_t dim = pool_dim(a->pool), n_thread = record_options.n_thread;
-	struct attend_pool pool = { .n_row = pool_n(a->pool), .dim = dim, .n_cluster = pool_n_cluster(a->pool),
-	    .mean = a->mean, .rows = rows_of_pool, .cluster = cluster_of_row, .arg = a->pool };
+	size_t dim = a->model->dim, n_thread = record_options.n_thread;
+	struct attend_pool pool = { .n_row = 1, .dim = dim, .n_cluster = a->model->n_cluster };
+	if (a->pool)
+		pool = attending_pool(a->pool, a->mean);
 
 	a->set.lambda = a->prior.lambda;
 	a->set.query_var = a->prior.query_var;
 	a->set.n_thread = n_thread;
 	a->n_cluster = pool.n_cluster;
 	/* A user's covariance, and its factor, may take dim x dim doubles each. */
-	a->n_batch = attend_batch(pool.n_row, state_name ? 2 * dim * dim * sizeof(double) : 0, BATCH_ROWS);
-	a->attend = attend_new(&pool, &a->set, a->n_batch);
+	a->n_batch = attend_batch(pool.n_row ? pool.n_row : 1, state_name ? 2 * dim * dim * sizeof(double) : 0, BATCH_ROWS);
+	if (a->pool && pool.n_row > 0)
+		a->attend = attend_new(&pool, &a->set, a->n_batch);
 	a->row = xcalloc(a->n_batch, sizeof *a->row);
 	a->x = xcalloc(a->n_batch * dim, sizeof *a->x);
 	a->bonus = xcalloc(a->n_batch * a->n_cluster, sizeof *a->bonus);
@@ -258,10 +230,10 @@ take_scratch(struct attending *a)
 	a->aim = xcalloc(n_thread * dim, sizeof *a->aim);
 	a->scratch = xcalloc(n_thread * dim, sizeof *a->scratch);
 	a->cluster = xcalloc(a->n_cluster, sizeof *a->cluster);
-	as_list = n_choose > 1;
-	n_choose = n_choose < pool.n_row ? n_choose : pool.n_row;
-	a->chosen = xcalloc(a->n_batch * n_choose, sizeof *a->chosen);
-	a->propensity = xcalloc(a->n_batch * n_choose, sizeof *a->propensity);
+	attend_wish.as_list = attend_wish.n_choose > 1;
+	attend_wish.n_choose = attend_wish.n_choose < pool.n_row ? attend_wish.n_choose : pool.n_row;
+	a->chosen = xcalloc(a->n_batch * attend_wish.n_choose, sizeof *a->chosen);
+	a->propensity = xcalloc(a->n_batch * attend_wish.n_choose, sizeof *a->propensity);
 	a->n_chosen = xcalloc(a->n_batch, sizeof *a->n_chosen);
 }
 
@@ -275,6 +247,7 @@ let_go(struct attending *a)
 		belief_posterior_free(a->person[i].posterior);
 		record_row_free(&a->cells[i]);
 	}
+	attending_partial_free(a);
 	free(a->n_chosen);
 	free(a->propensity);
 	free(a->chosen);
@@ -361,7 +334,7 @@ read_cluster(void *arg, struct span key, uint64_t n, double last_time, struct sp
 	if (a->cluster[c] && belief_cluster_n(a->cluster[c]) == n)
 		return 0;
 	if (!a->cluster[c])
-		a->cluster[c] = belief_cluster_new(pool_dim(a->pool));
+		a->cluster[c] = belief_cluster_new(a->model->dim);
 	if (belief_cluster_decode(a->cluster[c], value.at, value.n, f) < 0 || belief_cluster_solve(a->cluster[c], f) < 0) {
 		struct fault why = *f;
 		return fault(f, why.status, "%s: cluster %s: %s", state_name, fault_quote(key.at, key.n), why.text);
@@ -414,7 +387,7 @@ static void
 find_bonus(void *arg, size_t i, size_t worker)
 {
 	struct attending *a = arg;
-	size_t dim = pool_dim(a->pool);
+	size_t dim = a->model->dim;
 	float *q = a->aim + worker * dim;
 
 	attend_aim(a->query[i].x, a->query[i].query_weight, a->query[i].user_mean, a->set.gain, dim, q);
@@ -429,14 +402,16 @@ find_bonus(void *arg, size_t i, size_t worker)
 
 /* The queries of n records. Returns 0, or -1 with *f set for a record that ends the run: the queries before it are
    there nevertheless. */
-static int
-read_queries(struct attending *a, size_t n, struct fault *f)
+int
+attending_read_queries(struct attending *a, size_t n, struct fault *f)
 {
-	size_t dim = pool_dim(a->pool);
+	size_t dim = a->model->dim;
 
 	a->n_query = 0;
 	for (size_t i = 0; i < n; i++) {
 		float *x = a->x + a->n_query * dim;
+		if (a->passes && !a->passes[i])
+			continue;
 		int status = record_vector(a->in, i, a->x_column, x, dim, f);
 		if (status == 0 && mat_norm(x, dim) > LARGEST)
 			status = record_fault(a->in, i, a->x_column, f, "expected a vector of about unit length, got length %g",
@@ -452,8 +427,8 @@ read_queries(struct attending *a, size_t n, struct fault *f)
 	return 0;
 }
 
-static int
-ask_state(struct attending *a, struct fault *f)
+int
+attending_ask_state(struct attending *a, struct fault *f)
 {
 	int is_open = open_state(a, f);
 
@@ -487,141 +462,18 @@ ask_state(struct attending *a, struct fault *f)
 	return status;
 }
 
-/* A row draws by its own bytes, so its draws are the same in any order, batch and file. */
-static void
-choose(void *arg, size_t i, size_t worker)
-{
-	struct attending *a = arg;
-	struct span raw = record_raw(a->in, a->row[i]);
-	struct rng rng = rng_at(seed, hash64(raw.at, raw.n, 0));
-
-	(void)worker;
-	a->n_chosen[i] = attend_choose(a->attend, i, &rng, n_choose, a->chosen + i * n_choose,
-	    a->propensity + i * n_choose);
-}
-
-static void
-put_chosen(const struct attending *a, size_t i, struct record_row *cells)
-{
-	size_t n = a->n_chosen[i];
-	struct span *id = xmalloc(n, sizeof *id);
-	float *propensity = xmalloc(n, sizeof *propensity);
-
-	for (size_t c = 0; c < n; c++) {
-		id[c] = pool_id(a->pool, a->chosen[i * n_choose + c]);
-		propensity[c] = (float)a->propensity[i * n_choose + c];
-	}
-	if (!as_list) {
-		record_put_text(cells, id[0].at, id[0].n);
-		record_put_float(cells, propensity[0]);
-	} else {
-		record_put_list(cells, id, n);
-		record_put_floats(cells, propensity, n);
-	}
-	free(propensity);
-	free(id);
-}
-
-/* The new cells of one query; on any thread. */
-static void
-put_result(void *arg, size_t i, size_t worker)
-{
-	struct attending *a = arg;
-	const struct attend_result *r = &a->result[i];
-	struct record_row *cells = &a->cells[i];
-	struct span *id = xmalloc(r->n_item, sizeof *id);
-	float *weight = xmalloc(r->n_item, sizeof *weight);
-
-	(void)worker;
-	for (size_t k = 0; k < r->n_item; k++) {
-		id[k] = pool_id(a->pool, r->item[k].row);
-		weight[k] = (float)r->item[k].weight;
-	}
-	record_row_begin(cells, a->out);
-	if (!no_z)
-		record_put_vector(cells, r->z, pool_dim(a->pool));
-	record_put_list(cells, id, r->n_item);
-	record_put_floats(cells, weight, r->n_item);
-	record_put_float(cells, (float)r->entropy_nats);
-	record_put_float(cells, (float)r->uncertainty);
-	if (n_choose > 0)
-		put_chosen(a, i, cells);
-	free(weight);
-	free(id);
-}
-
-static int
-emit_explanation(struct attending *a, size_t i, struct fault *f)
-{
-	const struct attend_result *r = &a->result[i];
-	struct record_row *cells = &a->cells[i];
-
-	for (size_t k = 0; k < r->n_item; k++) {
-		const struct attend_item *item = &r->item[k];
-		struct span id = pool_id(a->pool, item->row);
-		record_row_begin(cells, a->out);
-		record_put_integer(cells, (int64_t)k + 1);
-		record_put_text(cells, id.at, id.n);
-		record_put_float(cells, (float)item->weight);
-		record_put_number(cells, item->content);
-		record_put_number(cells, item->personal);
-		record_put_number(cells, item->bonus);
-		record_put_number(cells, r->temperature);
-		record_put_number(cells, item->logit);
-		if (text_name) {
-			struct span text = a->text_column == SIZE_MAX ? id :
-			    pool_text(a->pool, item->row, a->text_column);
-			record_put_text(cells, text.at, text.n);
-		}
-		if (record_emit(a->out, a->in, a->row[i], cells, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Ids are about to be shown: they must be those that were written. */
-static int
-check_ids(struct attending *a, struct fault *f)
-{
-	for (size_t i = 0; i < a->n_query; i++) {
-		for (size_t k = 0; k < a->result[i].n_item; k++)
-			if (pool_check_row(a->pool, a->result[i].item[k].row, f) < 0)
-				return -1;
-		for (size_t c = 0; c < a->n_chosen[i]; c++)
-			if (pool_check_row(a->pool, a->chosen[i * n_choose + c], f) < 0)
-				return -1;
-	}
-	return 0;
-}
-
-static int
-emit(struct attending *a, struct fault *f)
-{
-	if (n_choose > 0)
-		thread_for(record_options.n_thread, a->n_query, choose, a);
-	if (check_ids(a, f) < 0)
-		return -1;
-	if (!explain)
-		thread_for(record_options.n_thread, a->n_query, put_result, a);
-	for (size_t i = 0; i < a->n_query; i++) {
-		if (explain ? emit_explanation(a, i, f) < 0 : record_emit(a->out, a->in, a->row[i], &a->cells[i], f) < 0)
-			return -1;
-		if (a->npy && npy_put(a->npy, a->result[i].z, 1, f) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int
 attend_batch_of(struct attending *a, size_t n, struct fault *f)
 {
 	struct fault bad;
-	int stopped = read_queries(a, n, &bad) < 0;
+	int stopped = attending_read_queries(a, n, &bad) < 0;
 
 	if (a->n_query > 0) {
-		if (ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || emit(a, f) < 0)
+		if (attending_ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || attending_emit(a, f) < 0)
 			return -1;
 		a->n_asked += a->n_query;
+		for (size_t i = 0; i < a->n_query; i++)
+			a->n_exact += a->result[i].read == 1;
 	}
 	if (stopped)
 		*f = bad;
@@ -652,7 +504,7 @@ run(const struct opt_program *p, int n_operand, char **operand)
 	n_operand = filter_take_pools(&pool_name, n_operand, operand);
 	if (!model_name)
 		opt_usage(p, "expected a MODEL: -m or HARE_MODEL");
-	if (pool_name.n == 0)
+	if (pool_name.n == 0 && !merge)
 		opt_usage(p, "expected a POOL: -p or HARE_POOL");
 	if (n_top == 0)
 		opt_usage(p, "-k: expected at least 1");
@@ -662,10 +514,19 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--query-var: expected 0 to %g, got %g", LARGEST, query_var);
 	if (!isnan(beta) && beta <= 0)
 		opt_usage(p, "--beta: expected more than 0, got %g", beta);
-	if (text_name && !explain)
+	if (attend_wish.text_name && !attend_wish.explain)
 		opt_usage(p, "--text: goes with --explain");
-	if (n_choose > 0 && explain)
+	if (attend_wish.n_choose > 0 && attend_wish.explain)
 		opt_usage(p, "--choose: not together with --explain");
+	if (!isnan(epsilon) && !(epsilon >= 0 && epsilon < 1))
+		opt_usage(p, "--epsilon: expected 0 or more and less than 1, got %g", epsilon);
+	attend_wish.has_certificate = !isnan(epsilon) && !attend_wish.explain;
+	if (partial && merge)
+		opt_usage(p, "--partial and --merge are two steps");
+	if ((partial || merge) && (attend_wish.explain || attend_wish.n_choose > 0 || !isnan(epsilon) || npy_path))
+		opt_usage(p, "--explain, --choose, --epsilon, --npy: not together with --partial or --merge");
+	if (partial && (pool_name.n != 1 || no_x || attend_wish.no_z))
+		opt_usage(p, "--partial: expected one POOL, and neither --no-x nor --no-z, which go with --merge");
 
 	int failed = mat_check(&f) < 0 || open_pool(&a, &f) < 0 || (is_open = open_state(&a, &f)) < 0 ||
 	    open_records(&a, n_operand, operand, &f) < 0;
@@ -673,17 +534,20 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		if (state_name && !is_open && !record_options.quiet)
 			warnx("%s: not there yet: every user is new", state_name);
 		take_scratch(&a);
-		failed = (npy_path && !(a.npy = npy_create(npy_path, pool_dim(a.pool), &f))) || attend_all(&a, &f) < 0;
+		failed = (npy_path && !(a.npy = npy_create(npy_path, a.model->dim, &f))) || (partial || merge ? attending_all_partial(&a, &f) : attend_all(&a, &f)) < 0;
 	}
 	if (failed) {
 		npy_abort(a.npy);
 	} else if (a.npy && npy_commit(a.npy, &f) < 0) {
 		failed = 1;
 	}
-	if (!failed && record_options.verbose)
+	if (!failed && record_options.verbose && a.pool)
 		warnx("%zu quer%s, %zu by known users; %zu rows of %zu, beta %.4g, alpha %.4g, gain %.4g, kappa %.4g",
-		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), pool_dim(a.pool), a.set.beta,
+		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), a.model->dim, a.set.beta,
 		    a.set.alpha, a.set.gain, a.set.kappa);
+	if (!failed && record_options.verbose && attend_wish.has_certificate)
+		warnx("%zu of them read the pool whole: %s", a.n_exact, a.pool && pool_has_sketch(a.pool) ?
+		    "attention that is broad, or a small pool" : "it has no sketch, see hare-pool(1)");
 	if (state_close(a.state, &closing) < 0 && !failed) {
 		f = closing;
 		failed = 1;
@@ -697,7 +561,9 @@ static const struct opt_program program = {
 	.name = "hare-attend",
 	.summary = "attention of queries and their users over a pool of knowledge",
 	.usage = "-m MODEL -p POOL... [-s STATE] [-k N] [--alpha A] [--kappa K] [--choose N] [file ...]\n"
-	    "-m MODEL -p POOL... [-s STATE] --explain [-k N] [--text COLUMN] [file ...]",
+	    "-m MODEL -p POOL... [-s STATE] --explain [-k N] [--text COLUMN] [file ...]\n"
+	    "-m MODEL -p SHARD [-s STATE] --partial [file ...]\n"
+	    "-m MODEL [-s STATE] --merge [file ...]",
 	.opts = opts,
 	.examples =
 	    "  printf 'user,query\\nann,I need help writing tests\\n' |\n"

@@ -15,6 +15,7 @@
 #include "mat/mat.h"
 #include "model/model.h"
 #include "pool/pool.h"
+#include "pool_vectors.h"
 #include "record/record.h"
 #include "tensor/tensor.h"
 
@@ -22,91 +23,10 @@ enum { BATCH = 512, TASK_ROWS = 32 };
 #define NORM_TOLERANCE 1e-3
 
 static const char *model_path, *output, *pool_path, *vectors_path, *tensor_wanted, *npy_path;
-static int normalise, no_x;
+static const char *store_wanted;
+static int normalise, no_x, sketch_wanted, sketch_unwanted;
 static size_t n_shard;
 static struct opt_list pools;
-
-/* -- vectors from a file beside the records -- */
-struct vectors {
-	struct npy *npy;
-	struct tensor_file *file;
-	struct tensor tensor;
-	size_t n_row, n_col;
-};
-
-static void
-vectors_close(struct vectors *v)
-{
-	npy_close(v->npy);
-	tensor_close(v->file);
-}
-
-/* The tensor that was asked for, or the only one with rows of floats. */
-static const char *
-choose_tensor(const struct tensor_file *t, struct fault *f)
-{
-	const char *name = tensor_wanted;
-
-	for (size_t i = 0; !tensor_wanted && i < tensor_count(t); i++) {
-		struct tensor about;
-		tensor_about(t, i, &about);
-		if (about.n_dim != 2 || tensor_to_f32(&about, 0, 0, NULL) < 0)
-			continue;
-		if (name) {
-			fault(f, EX_DATAERR, "%s: has more than one table of floats (%s, %s): choose with --tensor", tensor_path(t), name,
-			    tensor_name(t, i));
-			return NULL;
-		}
-		name = tensor_name(t, i);
-	}
-	if (!name)
-		fault(f, EX_DATAERR, "%s: has no table of floats", tensor_path(t));
-	return name;
-}
-
-static int
-vectors_open(struct vectors *v, const struct model *m, struct fault *f)
-{
-	char magic[6] = "";
-	FILE *file = fopen(vectors_path, "rb");
-
-	*v = (struct vectors){0};
-	if (!file)
-		return fault_errno(f, vectors_path, NULL);
-	size_t n_magic = fread(magic, 1, sizeof magic, file);
-	fclose(file);
-	if (n_magic == sizeof magic && memcmp(magic, "\x93NUMPY", sizeof magic) == 0) {
-		v->npy = npy_open(vectors_path, &v->n_row, &v->n_col, f);
-		if (!v->npy)
-			return -1;
-	} else {
-		v->file = tensor_open(vectors_path, NULL, f);
-		const char *name = v->file ? choose_tensor(v->file, f) : NULL;
-		if (!name || tensor_get(v->file, name, TENSOR_ANY, 2, (size_t[]){ TENSOR_FREE, TENSOR_FREE }, &v->tensor, f) < 0)
-			return -1;
-		if (tensor_to_f32(&v->tensor, 0, 0, NULL) < 0)
-			return fault(f, EX_DATAERR, "%s: tensor \"%s\": expected floats", vectors_path, name);
-		v->n_row = v->tensor.shape[0];
-		v->n_col = v->tensor.shape[1];
-	}
-	if (v->n_col != m->dim)
-		return fault(f, EX_DATAERR, "%s: expected rows of %zu numbers, as %s has dimensions, got %zu", vectors_path, m->dim,
-		    model_path, v->n_col);
-	return 0;
-}
-
-static int
-vectors_row(const struct vectors *v, size_t row, float *x, struct fault *f)
-{
-	if (v->npy) {
-		npy_rows(v->npy, row, 1, x);
-		return 0;
-	}
-	size_t n_byte = v->tensor.n_byte / v->n_row;
-	if (tensor_verify(v->file, (const char *)v->tensor.at + row * n_byte, n_byte, f) < 0)
-		return -1;
-	return tensor_to_f32(&v->tensor, row * v->n_col, v->n_col, x);
-}
 
 /* -- build and add -- */
 struct feed {
@@ -249,20 +169,31 @@ find_columns(struct feed *d, struct fault *f)
 	return 0;
 }
 
+/* What is given on the command line wins over what is there. */
+static struct pool_format
+change_format(struct pool_format format)
+{
+	if (store_wanted)
+		pool_store_of(store_wanted, &format.store);     /* one of the choices, so it is there */
+	format.has_sketch = (format.has_sketch || sketch_wanted) && !sketch_unwanted;
+	return format;
+}
+
 static int
 make(struct feed *d, const char *target, int extend, struct fault *f)
 {
 	const struct model *m = d->model;
 	const char *const *name;
 
-	if (find_columns(d, f) < 0 || (vectors_path && vectors_open(&d->vectors, m, f) < 0))
+	if (find_columns(d, f) < 0 || (vectors_path && vectors_open(&d->vectors, vectors_path, tensor_wanted, m->dim, model_path, f) < 0))
 		return -1;
 	name = (const char *const *)d->text_name;
 	d->builder = extend ? pool_extend(target, m->dim, m->space, model_path, m->n_cluster, name, d->n_text, f) :
 	    pool_create(target, m->dim, m->space, m->n_cluster, name, d->n_text, f);
 	if (!d->builder)
 		return -1;
-	if (feed_all(d, f) < 0) {
+	struct pool_format format = pool_builder_format(d->builder);
+	if (pool_set_format(d->builder, change_format(format), f) < 0 || feed_all(d, f) < 0) {
 		pool_abort(d->builder);
 		return -1;
 	}
@@ -352,7 +283,8 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 	if (!output)
 		opt_usage(p, "expected a file to write: -o POOL");
 	struct pool *pool = open_pools(p, n_operand, operand, &f);
-	return finish(pool, NULL, pool && pool_write(output, pool, 0, pool_n(pool), &f) == 0, &f);
+	struct pool_format format = pool ? change_format(pool_format_of(pool)) : (struct pool_format){ POOL_F32, 0 };
+	return finish(pool, NULL, pool && pool_write(output, pool, 0, pool_n(pool), &format, NULL, &f) == 0, &f);
 }
 
 static int
@@ -365,12 +297,19 @@ run_shard(const struct opt_program *p, int n_operand, char **operand)
 	struct pool *pool = open_pools(p, n_operand, operand, &f);
 	int ok = pool != NULL, n_digit = snprintf(NULL, 0, "%zu", n_shard - 1);
 	struct buf name = {0};
+	struct pool_whole whole = { 0, 0, 0 };
+	if (ok)
+		whole = (struct pool_whole){ pool_n(pool), 0, pool_score_sd(pool, NULL) };
+	size_t n_tile = (whole.n + POOL_TILE - 1) / POOL_TILE;
 	for (size_t i = 0; ok && i < n_shard; i++) {
-		size_t from = pool_n(pool) * i / n_shard, to = pool_n(pool) * (i + 1) / n_shard;
+		size_t from = n_tile * i / n_shard * POOL_TILE, to = n_tile * (i + 1) / n_shard * POOL_TILE;
+		from = from < whole.n ? from : whole.n;
+		to = to < whole.n ? to : whole.n;
+		whole.first = from;
 		buf_clear(&name);
 		/* digits enough that the shell lists shards in their order */
 		buf_printf(&name, "%s.%0*zu", output, n_digit, i);
-		ok = pool_write(buf_string(&name), pool, from, to - from, &f) == 0;
+		ok = pool_write(buf_string(&name), pool, from, to - from, NULL, &whole, &f) == 0;
 	}
 	buf_free(&name);
 	return finish(pool, NULL, ok, &f);
@@ -591,6 +530,10 @@ put_info(struct pool *pool, struct record_out *out, uint64_t n_byte, struct faul
 		record_put_number(&r, pool_score_sd(pool, NULL));
 		ok = record_emit(out, NULL, 0, &r, f) == 0;
 	}
+	struct pool_whole whole = pool_whole(pool);
+	ok = ok && put_pair(out, &r, "store", pool_store_name(pool_format_of(pool).store), f) == 0 &&
+	    put_pair(out, &r, "sketch", pool_has_sketch(pool) ? "yes" : "no", f) == 0 &&
+	    (whole.n == 0 || (put_count(out, &r, "whole_rows", whole.n, f) == 0 && put_count(out, &r, "first_row", whole.first, f) == 0));
 	buf_free(&columns);
 	record_row_free(&r);
 	return ok;
@@ -607,11 +550,16 @@ run_info(const struct opt_program *p, int n_operand, char **operand)
 }
 
 /* -- the front door -- */
+#define FORMAT_OPTIONS \
+	{ 0, "store", OPT_CHOICE, &store_wanted, "TYPE", "how vectors are kept: f32 unless given", "f32 f16 bf16 int8", NULL }, \
+	{ 0, "sketch", OPT_FLAG, &sketch_wanted, NULL, "also keep a sketch of each row, for hare-attend --epsilon", NULL, NULL }, \
+	{ 0, "no-sketch", OPT_FLAG, &sketch_unwanted, NULL, "keep none, where the pool has had one", NULL, NULL },
 #define INPUT_OPTIONS \
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "the model that the vectors are of", NULL, "HARE_MODEL" }, \
 	{ 0, "vectors", OPT_FILE, &vectors_path, "FILE", "take vectors from an NPY or safetensors file, a row for each record", NULL, NULL }, \
 	{ 0, "tensor", OPT_STRING, &tensor_wanted, "NAME", "which tensor of a safetensors file", NULL, NULL }, \
 	{ 0, "normalise", OPT_FLAG, &normalise, NULL, "bring vectors to unit length", NULL, NULL }, \
+	FORMAT_OPTIONS \
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL }, \
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL }
 #define POOLS_OPTION \
@@ -635,6 +583,7 @@ static const struct opt add_opts[] = {
 static const struct opt merge_opts[] = {
 	{ 'o', "output", OPT_FILE, &output, "POOL", "the file to write", NULL, NULL },
 	POOLS_OPTION,
+	FORMAT_OPTIONS
 	QUIET_OPTIONS,
 };
 static const struct opt shard_opts[] = {
@@ -658,12 +607,12 @@ static const struct opt get_opts[] = {
 static const struct opt check_opts[] = { POOLS_OPTION, QUIET_OPTIONS };
 
 static const struct opt_program build = { "build", "make a pool of records with ids, texts and vectors",
-	"-m MODEL -o POOL [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
+	"-m MODEL -o POOL [--store TYPE] [--sketch] [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
 	"hare-embed -m skills.model -c title,description skills.csv | hare-pool build -m skills.model -o skills.pool\n", run_build, NULL };
 static const struct opt_program add = { "add", "let a pool grow by records",
 	"-m MODEL -p POOL [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", add_opts,
 	"hare-embed -m skills.model -c title,description new.csv | hare-pool add -m skills.model -p skills.pool\n", run_add, NULL };
-static const struct opt_program merge = { "merge", "several pools into one file of one segment", "-o OUT POOL ...", merge_opts,
+static const struct opt_program merge = { "merge", "several pools into one file of one segment", "-o OUT [--store TYPE] [--sketch | --no-sketch] POOL ...", merge_opts,
 	"hare-pool merge -o all.pool monday.pool tuesday.pool\n", run_merge, NULL };
 static const struct opt_program shard = { "shard", "cut a pool into N files", "-n N -o PREFIX POOL ...", shard_opts,
 	"hare-pool shard -n 4 -o part skills.pool\n", run_shard, NULL };

@@ -516,6 +516,148 @@ C
 	[ -z "$output" ]
 }
 
+# big: 9,000 rows of two dimensions as a pool of m2, with a sketch; users of it in the state s2
+make_big() {
+	awk 'BEGIN { print "id,x"; for (i = 0; i < 9000; i++) { a = i * 2.399963; printf "r%d,%.7f %.7f\n", i, cos(a), sin(a) } }' |
+		hare-pool build --sketch -m "$m2" -o big
+	awk 'BEGIN { print "user,item,reward"; for (i = 0; i < 30; i++) print "ann,r" i * 31 "," (i % 3 == 0) "\nbob,r" i * 77 + 5 "," i % 2 }' |
+		hare-update -m "$m2" -s s2 -p big
+	printf 'id,user,x\n1,ann,.6 .8\n2,bob,1 0\n3,,0 1\n4,new,-.6 .8\n5,ann,0 0\n5,ann,0 0\n' > ask.csv
+}
+
+# wide: 9,000 rows in 90 groups as a pool of m, with a sketch; and queries near six of them
+make_wide() {
+	/usr/bin/python3 - "$(hare-pool info "$p" | sed -n 's/^dim,//p')" <<'PY'
+import sys
+import numpy as np
+r = np.random.default_rng(1)
+d = int(sys.argv[1])
+x = r.standard_normal((90, d))[np.arange(9000) % 90] + .5 * r.standard_normal((9000, d))
+x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype('f4')
+np.save('wide.npy', x)
+open('wide.csv', 'w').write('id\n' + ''.join('r%d\n' % i for i in range(9000)))
+open('ask.csv', 'w').write('id,x\n' + ''.join('%d,%s\n' % (i, ' '.join('%.8g' % v for v in x[i * 999])) for i in range(6)))
+PY
+	hare-pool build --sketch -m "$m" -o big --normalise --vectors wide.npy wide.csv
+}
+
+@test "1, 2 and 7 shards, each seen by a process of its own under GNU parallel: the bytes of one process" {
+	command -v parallel > /dev/null || skip "needs GNU parallel"
+	make_big
+	for options in '' '--kappa 1 -k 80' '--alpha 9 --beta 30'; do
+		hare-attend -m "$m2" -p big -s s2 $options ask.csv > whole.csv
+		for n in 1 2 7; do
+			rm -f part.*
+			hare-pool shard -n $n -o part big
+			ls part.* | parallel --will-cite -k hare-attend -m "$m2" -p {} -s s2 $options --partial ask.csv |
+				hare-attend -m "$m2" -s s2 --merge > best.csv
+			[ "$(head -n 1 best.csv)" = id,user,x,partial ]
+			ls part.* | parallel --will-cite -k hare-attend -m "$m2" -p {} -s s2 $options --partial best.csv |
+				hare-attend -m "$m2" -s s2 --merge > merged.csv
+			cmp whole.csv merged.csv
+		done
+	done
+	# shards in any order, as files, in TSV, without x and z
+	ls -r part.* | while read -r p; do hare-attend -T -m "$m2" -p $p -s s2 --partial <(tr , '\t' < ask.csv) > $p.out; done
+	hare-attend -T -m "$m2" -s s2 --merge part.*.out > best.tsv
+	for p in part.?; do hare-attend -T -m "$m2" -p $p -s s2 --partial best.tsv > $p.out; done
+	hare-attend -T -m "$m2" -s s2 --merge --no-x --no-z part.*.out > merged.tsv
+	hare-attend -T -m "$m2" -s s2 -p big --no-x --no-z <(tr , '\t' < ask.csv) | cmp - merged.tsv
+}
+
+@test "what does not belong together is not merged" {
+	make_big
+	hare-pool shard -n 2 -o part big
+	for i in 0 1; do hare-attend -m "$m2" -p part.$i -s s2 --partial ask.csv > $i.csv; done
+	run -65 --separate-stderr hare-attend -m "$m2" -s s2 --merge 0.csv
+	[[ "$stderr" == *"shards are missing: 4096 rows of 9000 have come"* ]]
+	# another state, other constants, another step, no cell of ours
+	run -65 --separate-stderr hare-attend -m "$m2" --merge 0.csv 1.csv
+	[[ "$stderr" == *"column partial: expected the STATE of the other steps"* ]]
+	hare-attend -m "$m2" -p part.1 -s s2 --kappa 1 --partial ask.csv > other.csv
+	run -65 --separate-stderr hare-attend -m "$m2" -s s2 --merge 0.csv other.csv
+	[[ "$stderr" == *"other.csv:2: column partial: expected the query, STATE, constants"* ]]
+	hare-attend -m "$m2" -s s2 --merge 0.csv 1.csv > best.csv
+	run -65 --separate-stderr hare-attend -m "$m2" -s s2 --merge best.csv
+	run -65 --separate-stderr hare-attend -m "$m2" -p part.0 -s s2 --partial 0.csv
+	[[ "$stderr" == *"column partial: expected what --merge wrote"* ]]
+	hare-attend -m "$m2" -p part.0 -s s2 --partial best.csv > 2.csv
+	run -65 --separate-stderr hare-attend -m "$m2" -s s2 --merge 1.csv 2.csv
+	[[ "$stderr" == *"expected step 1 as in the records before, got step 3"* ]]
+	for cell in '' x 'AAAA' "$(head -c 300 /dev/zero | base64 -w 0)" "$(tail -n 1 0.csv | cut -d, -f4 | head -c 400)"; do
+		printf 'id,x,partial\n1,1 0,%s\n' "$cell" > bad.csv
+		run -65 --separate-stderr hare-attend -m "$m2" --merge bad.csv
+		[ "${#stderr_lines[@]}" -eq 1 ]
+	done
+	run -64 hare-attend -m "$m2" -p part.0 --partial --merge ask.csv
+	run -64 hare-attend -m "$m2" -p part.0 -p part.1 --partial ask.csv
+	run -64 hare-attend -m "$m2" -p part.0 --partial --choose 1 ask.csv
+	run -64 hare-attend -m "$m2" --merge --explain 0.csv
+}
+
+@test "--epsilon: a certificate within it, the items of the exact pass, and -v tells who read all" {
+	make_wide
+	hare-attend -m "$m" -p big --beta 60 --kappa 0 ask.csv > exact.csv
+	run -0 --separate-stderr hare-attend -v -m "$m" -p big --beta 60 --kappa 0 --epsilon .001 ask.csv
+	printf '%s\n' "${lines[@]}" > some.csv
+	[ "${lines[0]}" = 'id,x,z,items,weights,entropy,uncertainty,certificate,read' ]
+	[[ "$stderr" == *'0 of them read the pool whole: '* ]]
+	column certificate < some.csv | awk '$1 > .001 || $1 <= 0 { exit 1 }'
+	column read < some.csv | awk '$1 >= .1 { exit 1 }'
+	cmp <(column items < exact.csv) <(column items < some.csv)
+	cmp <(column uncertainty < exact.csv) <(column uncertainty < some.csv)
+	/usr/bin/python3 - <<'PY'
+import csv
+for a, b in zip(csv.DictReader(open('exact.csv')), csv.DictReader(open('some.csv'))):
+    for k in 'z', 'weights':
+        off = max(abs(float(s) - float(t)) for s, t in zip(a[k].split(), b[k].split()))
+        assert off <= 2 * float(b['certificate']) + 1e-6, (k, off, b)
+PY
+	# any number of threads; draws are among what was read
+	hare-attend --threads 3 -m "$m" -p big --beta 60 --kappa 0 --epsilon .001 ask.csv | cmp - some.csv
+	hare-attend -m "$m" -p big --beta 60 --kappa 0 --epsilon .001 --choose 3 ask.csv | column propensity | awk 'NF != 3 { exit 1 }'
+	# 0 is exact; broad attention, a pool without sketches, and a small one are read whole
+	hare-attend -m "$m" -p big --epsilon 0 ask.csv > zero.csv
+	column read < zero.csv | sort -u | cmp - <(echo 1)
+	cmp <(column z < zero.csv) <(hare-attend -m "$m" -p big ask.csv | column z)
+	hare-attend -m "$m" -p big --beta 2 --epsilon .001 ask.csv | column read | sort -u | cmp - <(echo 1)
+	hare-pool merge --no-sketch -o bare big
+	cmp <(column z < zero.csv) <(hare-attend -m "$m" -p bare ask.csv | column z)
+	run -0 --separate-stderr hare-attend -v -m "$m" -p bare --epsilon .001 ask.csv
+	[[ "$stderr" == *'6 of them read the pool whole: it has no sketch, see hare-pool(1)'* ]]
+	hare-attend -m "$m" -p "$p" --epsilon .001 "$q" | column read | sort -u | cmp - <(echo 1)
+	for e in -1 1 x; do run -64 hare-attend -m "$m" -p big --epsilon $e ask.csv; done
+}
+
+@test "vectors kept in fewer bytes: answers near those of all bytes, and the same for any batch and threads" {
+	make_big
+	hare-attend -m "$m2" -p big -s s2 --beta 30 ask.csv > f32.csv
+	for store in f16 bf16 int8; do
+		hare-pool merge --store $store -o p.$store big
+		hare-attend -m "$m2" -p p.$store -s s2 --beta 30 --threads 1 ask.csv > $store.csv
+		hare-attend -m "$m2" -p p.$store -s s2 --beta 30 --threads 3 ask.csv | cmp - $store.csv
+		{ head -n 1 ask.csv; sed -n 3p ask.csv; } | hare-attend -m "$m2" -p p.$store -s s2 --beta 30 | tail -n 1 | cmp - <(sed -n 3p $store.csv)
+		/usr/bin/python3 - $store <<'PY'
+import csv, sys
+for a, b in zip(csv.DictReader(open('f32.csv')), csv.DictReader(open(sys.argv[1] + '.csv'))):
+    assert max(abs(float(s) - float(t)) for s, t in zip(a['z'].split(), b['z'].split())) < .01
+    assert abs(float(a['entropy']) - float(b['entropy'])) < .02
+PY
+	done
+}
+
+@test "--trust leaves out the verification of vectors, and nothing else" {
+	make_wide
+	hare-attend -m "$m" -p big ask.csv > right.csv
+	hare-attend --trust -m "$m" -p big ask.csv | cmp - right.csv
+	cp big bad
+	printf '\101' | dd of=bad bs=1 seek=700000 conv=notrunc status=none
+	run -65 hare-attend -m "$m" -p bad ask.csv
+	run -0 hare-attend --trust -m "$m" -p bad ask.csv
+	head -c 1000 big > bad
+	run -65 hare-attend --trust -m "$m" -p bad ask.csv
+}
+
 @test "--help shows the options and examples, --version the version" {
 	run -0 hare-attend --help
 	[[ "$output" == *'--explain'* && "$output" == *'hare-embed -m skills.model'* ]]

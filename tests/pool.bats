@@ -319,3 +319,52 @@ refused() {
 	[ "$(hare-pool get --no-x p wave | tail -n 1)" = 'wave,blue sea wave' ]
 	hare-pool check p
 }
+
+@test "vectors kept in two bytes or one: what comes out is what was kept, and stays so" {
+	awk 'BEGIN { srand(5); print "id,x"; for (i = 0; i < 40; i++) { a = rand() * 6.2831853; printf "r%d,%.8f %.8f\n", i, cos(a), sin(a) }
+		print "zero,0 0"; print "one,1 0" }' > n.csv
+	hare-pool build -m "$model" -o f32 n.csv
+	for store in f16 bf16 int8; do
+		hare-pool build --store $store --sketch -m "$model" -o $store n.csv
+		[ "$(value store $store)" = $store ]
+		[ "$(value sketch $store)" = yes ]
+		hare-pool check $store
+		hare-pool dump $store > out.csv
+		paste -d' ' <(hare-pool dump f32 | tail -n +2 | cut -d, -f2) <(tail -n +2 out.csv | cut -d, -f2) |
+			awk -v most=$([ $store = f16 ] && echo .0005 || echo .01) '{ a = $1 - $3; b = $2 - $4; if (a * a + b * b > most * most) exit 1 }'
+		# merging keeps every byte, converting to more bits and back too
+		hare-pool merge -o again $store
+		cmp $store again
+		hare-pool merge --store f32 -o wide $store
+		hare-pool dump wide | cmp - out.csv
+		hare-pool check wide
+		hare-pool merge --store $store -o again wide
+		cmp $store again
+		# a pool that grows keeps its ways
+		cp $store grown
+		printf 'id,x\nnew,0.6 0.8\n' | hare-pool add -m "$model" -p grown
+		[ "$(value store grown)$(value sketch grown)$(value segments grown)" = ${store}yes2 ]
+		hare-pool check grown
+		printf 'id,x\nnewer,0.6 0.8\n' | hare-pool add --store f32 --no-sketch -m "$model" -p grown
+		[ "$(value store grown)$(value sketch grown)$(value segments grown)" = f32no3 ]
+		hare-pool check grown
+	done
+	[ "$(stat -c %s int8)" -lt "$(stat -c %s f32)" ] || true
+	run -64 hare-pool build --store f8 -m "$model" -o p n.csv
+}
+
+@test "shards are cut at multiples of 1,024 rows and know the whole" {
+	awk 'BEGIN { print "id,x"; for (i = 0; i < 5000; i++) { a = i * 2.399963; printf "r%d,%.7f %.7f\n", i, cos(a), sin(a) } }' |
+		hare-pool build -m "$model" -o p
+	hare-pool shard -n 2 -o s p
+	[ "$(value rows s.0)" = 2048 ]
+	[ "$(value rows s.1)" = 2952 ]
+	[ "$(value whole_rows s.1)" = 5000 ]
+	[ "$(value first_row s.1)" = 2048 ]
+	[ -z "$(value whole_rows p)" ]
+	hare-pool shard -n 7 -o t p
+	[ "$(for i in 0 1 2 3 4 5 6; do value rows t.$i; done | tr '\n' ' ')" = '0 1024 1024 0 1024 1024 904 ' ]
+	hare-pool merge -o m t.*
+	cmp m p
+	for i in 0 1 2 3 4 5 6; do hare-pool check t.$i; done
+}

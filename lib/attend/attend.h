@@ -13,29 +13,63 @@
  *             beta: freezing of the random energy model, Derrida (1981); T: the mean-field softmax of Lu, Ie and Sha
  *             (2020), after MacKay (1992), The evidence framework applied to classification networks
  *   shapes    x, ubar, mean and z are [dim]; a bonus is [n_cluster]
- *   rounding  scores and z come from sgemv over tiles of 1,024 rows, whose place depends on the pool alone; tiles are
- *             summed in double in their order. So a query's result is the same, bit for bit, whatever the batch, its
- *             place in it, and the number of threads. The best rows are scored again in double
- *   cost      O(N dim) per query: the pool's rows are read twice for a batch; memory 4 N bytes per query
+ *   rounding  scores, weights and z come from the kernels of kernel.h, whose sums have one order for a row, or for the
+ *             rows of a tile of 1,024, whose place depends on the pool alone; what tiles add up to is added in whole numbers
+ *             of 2^-36 (z) and 2^-60 (sums of weights), so in any order. So a query's result is the same, bit for bit,
+ *             whatever the batch, its place in it, the number of threads, and the shards a pool is cut into. The best
+ *             rows are scored again in double. Weights below 2^-24 / N of the best, all of which sum to
+ *             less than float can tell, are left out of z
+ *   epsilon   rows are read from the highest bound of their logit on, until what is unread cannot weigh more than epsilon of
+ *             all: with R the sum of exp((l - l_best) / T) over what was read and U that of the bounds of the rest, the
+ *             total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
+ *             would read too much, and in small pools, all rows are
+ *   cost      O(N dim) per query: a batch reads the pool once for its scores, and once more those rows that z needs;
+ *             memory 4 N bytes per query
  */
 #ifndef HARE_ATTEND_ATTEND_H
 #define HARE_ATTEND_ATTEND_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/fault.h"
 #include "base/rng.h"
 
-enum { ATTEND_N_SHARP = 64 };   /* rows that tau is taken over */
+struct attend_kernel;
+
+enum { ATTEND_N_SHARP = 64,     /* rows that tau is taken over */
+	ATTEND_TILE = 1024 };           /* rows whose sums are taken together; shards begin at multiples */
+
+/* How numbers of rows are kept: float32, float16, bfloat16, or bytes with a scale for each row. */
+enum attend_type { ATTEND_F32, ATTEND_F16, ATTEND_BF16, ATTEND_I8 };
+
+struct attend_span {            /* rows that lie together, borrowed */
+	enum attend_type type;
+	const void *x;                  /* [n][dim] */
+	const float *scale;             /* [n], for ATTEND_I8 */
+	const uint32_t *cluster;        /* [n]; one that is no cluster counts as cluster 0 */
+	size_t n;
+};
+
+struct attend_sketch {          /* of rows that lie together, borrowed; mat/sketch.h */
+	const uint8_t *block;
+	size_t i_first;                 /* the first row's place in the first block */
+	const uint32_t *cluster;        /* [n] */
+	size_t n;
+};
 
 /* What is attended to. rows() gives rows [from, from + n) as float32 [n][dim], borrowed, or put into scratch [n][dim],
    or NULL with *f set; it is called from several threads. cluster() gives a row's number below n_cluster; not called
-   while no query has a bonus. */
+   while no query has a bonus. span(), which may be NULL: rows as they are kept, from row from on, at least one and at most
+   n of them; 0, or -1 with *f set. With it, rows() is asked for single rows only and cluster() not at all. */
 struct attend_pool {
 	size_t n_row, dim, n_cluster;   /* n_row > 0 */
 	const double *mean;             /* [dim], what the features of the user's belief are counted from */
 	const float *(*rows)(void *arg, size_t from, size_t n, float *scratch, struct fault *f);
 	size_t (*cluster)(void *arg, size_t row);
+	int (*span)(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f);
+	/* Sketches of rows, in the same way; NULL: the rows have none. */
+	int (*sketch)(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f);
 	void *arg;
 };
 
@@ -47,6 +81,9 @@ struct attend_settings {
 	double lambda, query_var;       /* of the prior: what is not known of nobody */
 	size_t n_top;           /* items wanted, > 0; the pool may have fewer */
 	size_t n_thread;
+	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches */
+	size_t n_whole;         /* rows of the pool that this one is a shard of; 0: it is whole */
+	const struct attend_kernel *kernel;     /* kernel.h; NULL: the best of this processor */
 };
 
 /* sqrt(2 ln N) / sd. Where the pool does not tell (one row, or all pairs with the same score: sd < 1e-6), with
@@ -84,6 +121,8 @@ struct attend_result {          /* borrowed until the next attend_run() */
 	double entropy_nats;
 	double uncertainty;             /* tau: standard deviation of the reward foretold for what is attended to */
 	double temperature;             /* T */
+	double certificate;             /* of the total variation between the weights told and A, an upper bound; 0: they are A */
+	double read;                    /* share of the rows that were read whole */
 };
 
 struct attend;

@@ -12,9 +12,10 @@
 
 #include "base/file.h"
 #include "mat/mat.h"
+#include "mat/sketch.h"
 #include "pool/inside.h"
 
-enum { STREAM_X, STREAM_CLUSTER, STREAM_TEXT };         /* then text and offset of each column */
+enum { STREAM_X, STREAM_SCALE, STREAM_SKETCH, STREAM_CLUSTER, STREAM_TEXT };    /* then text and offset of each column */
 
 struct pool_builder {
 	char *path;
@@ -27,6 +28,13 @@ struct pool_builder {
 	size_t n_id_offset_cap;
 	uint64_t *text_end;             /* [n_column], bytes so far */
 	struct pool_sums sums;
+	struct pool_format format;
+	int is_copy;                    /* rows are those of a pool, which may have been rounded */
+	struct pool_whole whole;
+	void *kept;                     /* [dim], a row as it is kept */
+	float *row;                     /* [dim], and what that is as floats */
+	uint8_t *sketch;                /* the block that is not full */
+	double *turned;                 /* [mat_sketch_codes(dim)] */
 	struct pool *old;               /* of pool_extend() */
 	int lock;                       /* descriptor that holds it, or -1 */
 };
@@ -76,8 +84,36 @@ pool_create(const char *path, size_t dim, const char *space, size_t n_cluster, c
 	b->id_offset = xgrow(NULL, &b->n_id_offset_cap, 1, sizeof *b->id_offset);
 	b->id_offset[0] = 0;
 	pool_sums_init(&b->sums, dim);
+	b->kept = xmalloc(dim, sizeof *b->row);
+	b->row = xmalloc(dim, sizeof *b->row);
 	b->lock = -1;
 	return b;
+}
+
+struct pool_format
+pool_builder_format(const struct pool_builder *b)
+{
+	return b->format;
+}
+
+int
+pool_set_format(struct pool_builder *b, struct pool_format format, struct fault *f)
+{
+	assert(b->n_row == 0);
+	if (format.has_sketch && b->dim > MAT_SKETCH_DIM_MAX)
+		return fault(f, EX_DATAERR, "%s: a sketch has at most %d dimensions, not %zu", b->path, MAT_SKETCH_DIM_MAX, b->dim);
+	b->format = format;
+	free(b->sketch);
+	free(b->turned);
+	b->sketch = format.has_sketch ? xcalloc(mat_sketch_block(b->dim), 1) : NULL;
+	b->turned = format.has_sketch ? xmalloc(mat_sketch_codes(b->dim), sizeof *b->turned) : NULL;
+	return 0;
+}
+
+void
+pool_set_whole(struct pool_builder *b, struct pool_whole whole)
+{
+	b->whole = whole;
 }
 
 /* The lock is on the file itself, and a file that is replaced leaves its name: so after locking, the name must still
@@ -127,6 +163,10 @@ pool_extend(const char *path, size_t dim, const char *space, const char *space_n
 	}
 	b->old = old;
 	b->lock = lock;
+	if (pool_set_format(b, pool_format_of(old), f) < 0) {
+		pool_abort(b);
+		return NULL;
+	}
 	return b;
 }
 
@@ -143,6 +183,10 @@ pool_abort(struct pool_builder *b)
 	free(b->id_offset);
 	free(b->text_end);
 	pool_sums_free(&b->sums);
+	free(b->kept);
+	free(b->row);
+	free(b->sketch);
+	free(b->turned);
 	pool_close(b->old);
 	if (b->lock >= 0)
 		close(b->lock);
@@ -160,10 +204,39 @@ put_text(struct pool_builder *b, size_t i, struct span text, struct fault *f)
 	return spool_put(b->rows, STREAM_TEXT + 2 * i, text.at, text.n, f);
 }
 
+static int
+put_sketch(struct pool_builder *b, struct fault *f)
+{
+	size_t n_block = mat_sketch_block(b->dim);
+	int r = spool_put(b->rows, STREAM_SKETCH, b->sketch, n_block, f);
+
+	memset(b->sketch, 0, n_block);
+	return r;
+}
+
+/* The row as it is kept; its sums and its sketch are those of what is kept. */
+static int
+put_vector(struct pool_builder *b, const float *x, struct fault *f)
+{
+	float scale = 1;
+
+	pool_encode(b->format.store, x, b->dim, b->kept, &scale);
+	pool_decode(b->format.store, b->kept, &scale, 1, b->dim, b->row);
+	if (spool_put(b->rows, STREAM_X, b->kept, b->dim * pool_store_size(b->format.store), f) < 0 ||
+	    (b->format.store == POOL_I8 && spool_put(b->rows, STREAM_SCALE, &scale, sizeof scale, f) < 0))
+		return -1;
+	if (b->sketch) {
+		mat_sketch_put(b->sketch, b->n_row % MAT_SKETCH_ROWS, b->row, b->dim, b->turned);
+		if (b->n_row % MAT_SKETCH_ROWS == MAT_SKETCH_ROWS - 1)
+			return put_sketch(b, f);
+	}
+	return 0;
+}
+
 int
 pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster, const struct span *text, struct fault *f)
 {
-	double norm = mat_norm(x, b->dim);
+	double norm = mat_norm(x, b->dim), allowed = b->is_copy ? POOL_STORED_TOLERANCE : POOL_NORM_TOLERANCE;
 	uint32_t c = (uint32_t)cluster;
 
 	assert(cluster < b->n_cluster);
@@ -171,12 +244,11 @@ pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster,
 		return fault(f, EX_DATAERR, "expected an id, got nothing");
 	if (!pool_id_is_good(id))
 		return fault(f, EX_DATAERR, "expected an id without blanks, got \"%s\"", fault_quote(id.at, id.n));
-	if (!(norm == 0 || fabs(norm - 1) <= POOL_NORM_TOLERANCE))
+	if (!(norm == 0 || fabs(norm - 1) <= allowed))
 		return fault(f, EX_DATAERR, "expected a vector of length 1 or 0, got length %g", norm);
 	if (b->n_row + (b->old ? b->old->n : 0) >= POOL_ROW_MAX)
 		return fault(f, EX_DATAERR, "a pool holds at most %zu rows", POOL_ROW_MAX);
-	if (spool_put(b->rows, STREAM_X, x, b->dim * sizeof *x, f) < 0 ||
-	    spool_put(b->rows, STREAM_CLUSTER, &c, sizeof c, f) < 0 || spool_put(b->ids, 0, id.at, id.n, f) < 0)
+	if (put_vector(b, x, f) < 0 || spool_put(b->rows, STREAM_CLUSTER, &c, sizeof c, f) < 0 || spool_put(b->ids, 0, id.at, id.n, f) < 0)
 		return -1;
 	for (size_t i = 0; i < b->n_column; i++)
 		if (put_text(b, i, text[i], f) < 0)
@@ -184,7 +256,7 @@ pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster,
 	b->id_offset = xgrow(b->id_offset, &b->n_id_offset_cap, b->n_row + 2, sizeof *b->id_offset);
 	b->id_offset[b->n_row + 1] = b->id_offset[b->n_row] + id.n;
 	b->n_row++;
-	pool_sums_add(&b->sums, x);
+	pool_sums_add(&b->sums, b->row);
 	return 0;
 }
 
@@ -274,7 +346,11 @@ declare_segment(struct pool_builder *b, struct tensor_writer *w, size_t k)
 {
 	size_t n_id_byte = spool_size(b->ids, 0), n_offset = b->n_row + 1, n_moment = b->dim * (b->dim + 1) / 2;
 
-	declare(w, k, "x", "", TENSOR_F32, 2, (size_t[]){ b->n_row, b->dim });
+	declare(w, k, "x", "", pool_store_tensor(b->format.store), 2, (size_t[]){ b->n_row, b->dim });
+	if (b->format.store == POOL_I8)
+		declare(w, k, "x.scale", "", TENSOR_F32, 1, &b->n_row);
+	if (b->sketch)
+		declare(w, k, "sketch", "", TENSOR_U8, 2, (size_t[]){ (b->n_row + MAT_SKETCH_ROWS - 1) / MAT_SKETCH_ROWS, mat_sketch_block(b->dim) });
 	declare(w, k, "cluster", "", TENSOR_U32, 1, &b->n_row);
 	declare(w, k, "id", "", TENSOR_U8, 1, &n_id_byte);
 	declare(w, k, "id.offset", "", TENSOR_U64, 1, &n_offset);
@@ -293,7 +369,8 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 {
 	uint64_t quartic[2] = { (uint64_t)b->sums.quartic, (uint64_t)(b->sums.quartic >> 64) };
 
-	if (spool_copy(b->rows, STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
+	if (spool_copy(b->rows, STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_SCALE, w, f) < 0 ||
+	    spool_copy(b->rows, STREAM_SKETCH, w, f) < 0 || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
 	    spool_copy(b->ids, 0, w, f) < 0 || tensor_put(w, b->id_offset, (b->n_row + 1) * sizeof *b->id_offset, f) < 0 ||
 	    tensor_put(w, order, b->n_row * sizeof *order, f) < 0 ||
 	    tensor_put(w, b->sums.sum, b->dim * sizeof *b->sums.sum, f) < 0 ||
@@ -314,6 +391,8 @@ write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 	for (size_t i = 0; i < b->n_column; i++)
 		if (spool_put(b->rows, STREAM_TEXT + 2 * i + 1, &b->text_end[i], sizeof b->text_end[i], f) < 0)
 			return -1;
+	if (b->sketch && b->n_row % MAT_SKETCH_ROWS != 0 && put_sketch(b, f) < 0)
+		return -1;
 	pool_sums_finish(&b->sums);
 	struct tensor_writer *w = tensor_create(b->path, "pool", f);
 	if (!w)
@@ -322,6 +401,11 @@ write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 	tensor_set_meta(w, "dim", "%zu", b->dim);
 	tensor_set_meta(w, "n_cluster", "%zu", b->n_cluster);
 	tensor_set_meta(w, "n_segment", "%zu", n_old + 1);
+	if (b->whole.n > 0) {
+		tensor_set_meta(w, "whole_n", "%zu", b->whole.n);
+		tensor_set_meta(w, "whole_first", "%zu", b->whole.first);
+		tensor_set_meta(w, "whole_score_sd", "%.17g", b->whole.score_sd);
+	}
 	if (b->old)
 		tensor_declare_file(w, b->old->file[0]);
 	declare_segment(b, w, n_old);
@@ -344,7 +428,8 @@ pool_commit(struct pool_builder *b, struct fault *f)
 }
 
 int
-pool_write(const char *path, struct pool *p, size_t from, size_t n, struct fault *f)
+pool_write(const char *path, struct pool *p, size_t from, size_t n, const struct pool_format *format,
+    const struct pool_whole *whole, struct fault *f)
 {
 	enum { ROWS = 64 };
 
@@ -352,6 +437,13 @@ pool_write(const char *path, struct pool *p, size_t from, size_t n, struct fault
 	struct pool_builder *b = pool_create(path, p->dim, p->space, p->n_cluster, (const char *const *)p->column, p->n_column, f);
 	if (!b)
 		return -1;
+	if (pool_set_format(b, format ? *format : pool_format_of(p), f) < 0) {
+		pool_abort(b);
+		return -1;
+	}
+	b->is_copy = 1;
+	if (whole)
+		pool_set_whole(b, *whole);
 	float *scratch = xmalloc(ROWS * p->dim, sizeof *scratch);
 	struct span *text = xcalloc(p->n_column ? p->n_column : 1, sizeof *text);
 	int r = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mat/mat.h"
+#include "mat/sketch.h"
 #include "pool/inside.h"
 
 int
@@ -81,13 +82,14 @@ static int
 check_rows(const struct pool *p, const struct segment *s, struct fault *f)
 {
 	struct pool_sums sums;
+	float *x = xmalloc(p->dim, sizeof *x);
 	int r = 0;
 
 	pool_sums_init(&sums, p->dim);
 	for (size_t i = 0; r == 0 && i < s->n; i++) {
-		const float *x = s->x + i * p->dim;
+		pool_decode(s->store, (const char *)s->x + i * p->dim * pool_store_size(s->store), s->scale ? s->scale + i : NULL, 1, p->dim, x);
 		double norm = mat_norm(x, p->dim);
-		if (!(norm == 0 || fabs(norm - 1) <= POOL_NORM_TOLERANCE))
+		if (!(norm == 0 || fabs(norm - 1) <= POOL_STORED_TOLERANCE))
 			r = fault(f, EX_DATAERR, "%s: damaged: row %zu has length %g", tensor_path(s->file), i, norm);
 		else if (s->cluster[i] >= p->n_cluster)
 			r = fault(f, EX_DATAERR, "%s: damaged: row %zu is of cluster %u of %zu", tensor_path(s->file), i, s->cluster[i], p->n_cluster);
@@ -102,6 +104,32 @@ check_rows(const struct pool *p, const struct segment *s, struct fault *f)
 			r = fault(f, EX_DATAERR, "%s: damaged: sums over rows are not those of its rows", tensor_path(s->file));
 	}
 	pool_sums_free(&sums);
+	free(x);
+	return r;
+}
+
+/* The sketch is the one that the rows have. */
+static int
+check_sketch(const struct pool *p, const struct segment *s, struct fault *f)
+{
+	size_t n_block = mat_sketch_block(p->dim);
+	uint8_t *block = xmalloc(n_block, 1);
+	float *x = xmalloc(p->dim, sizeof *x);
+	double *turned = xmalloc(mat_sketch_codes(p->dim), sizeof *turned);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->n; i += MAT_SKETCH_ROWS) {
+		memset(block, 0, n_block);
+		for (size_t k = i; k < s->n && k < i + MAT_SKETCH_ROWS; k++) {
+			pool_decode(s->store, (const char *)s->x + k * p->dim * pool_store_size(s->store), s->scale ? s->scale + k : NULL, 1, p->dim, x);
+			mat_sketch_put(block, k - i, x, p->dim, turned);
+		}
+		if (memcmp(block, s->sketch + i / MAT_SKETCH_ROWS * n_block, n_block) != 0)
+			r = fault(f, EX_DATAERR, "%s: damaged: the sketch of rows from %zu on is not theirs", tensor_path(s->file), i);
+	}
+	free(turned);
+	free(x);
+	free(block);
 	return r;
 }
 
@@ -118,7 +146,7 @@ pool_check(struct pool *p, struct fault *f)
 		for (size_t i = 0; i < p->n_column; i++)
 			if (check_offsets(s, &s->text[i], p->column[i], f) < 0)
 				return -1;
-		if (check_ids(p, k, f) < 0 || check_rows(p, s, f) < 0)
+		if (check_ids(p, k, f) < 0 || check_rows(p, s, f) < 0 || (s->sketch && check_sketch(p, s, f) < 0))
 			return -1;
 	}
 	return 0;

@@ -12,12 +12,13 @@
 
 #define POOL_ROW_MAX ((size_t)1 << 26)  /* of all that act as one pool: the sums below then fit 64 bits */
 #define POOL_NORM_TOLERANCE 1e-3
+#define POOL_STORED_TOLERANCE 3e-3      /* once rounded to 16 bits */
 enum { POOL_RUN = 256 };                /* rows whose numbers are looked at together, once */
 
 /*
  * Sums over rows for the mean and the spread of scores, in whole numbers: a row counts as q = round(2^18 x), so that
- * sums do not depend on their order, nor on how a pool is cut. |q_i| <= 2^18 * 1.001, so a product takes 36.003 bits
- * and 2^26 of them 62.003.
+ * sums do not depend on their order, nor on how a pool is cut. |q_i| <= 2^18 * 1.003, so a product takes 36.009 bits
+ * and 2^26 of them 62.009.
  */
 enum { POOL_SCALE = 1 << 18 };
 struct pool_sums {
@@ -44,7 +45,10 @@ struct column {
 struct segment {
 	struct tensor_file *file;
 	size_t start, n;                /* rows [start, start + n) of the pool */
-	const float *x;                 /* [n][dim] */
+	enum pool_store store;
+	const void *x;                  /* [n][dim] */
+	const float *scale;             /* [n], of POOL_I8 */
+	const uint8_t *sketch;          /* blocks of 16 rows, or NULL */
 	atomic_uchar *sound;            /* [n / POOL_RUN + 1], 1: the numbers of this run are those of unit rows */
 	const uint32_t *cluster;        /* [n] */
 	struct column id;
@@ -63,7 +67,15 @@ struct pool {
 	size_t n_column, n_column_cap;
 	size_t n, dim, n_cluster;
 	const char *space;              /* of file[0] */
+	int trusting;
+	struct pool_whole whole;        /* of file[0] */
 };
+
+size_t pool_store_size(enum pool_store store);          /* bytes of a number */
+enum tensor_type pool_store_tensor(enum pool_store store);
+/* A row as it is kept, its scale where it has one; and back. */
+void pool_encode(enum pool_store store, const float *x, size_t dim, void *out, float *scale);
+void pool_decode(enum pool_store store, const void *rows, const float *scale, size_t n, size_t dim, float *out);
 
 /* The segment that holds a row. */
 const struct segment *pool_segment(const struct pool *p, size_t row);

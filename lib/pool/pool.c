@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "mat/sketch.h"
 #include "pool/inside.h"
 
 static int
@@ -73,16 +74,48 @@ sums_are_possible(const struct segment *s, size_t dim)
 	return 1;
 }
 
+/* x, and what goes with the type it is kept in. */
+static int
+get_vectors(struct pool *p, struct tensor_file *t, size_t i_segment, struct segment *s, struct fault *f)
+{
+	struct tensor v;
+	struct buf name = {0};
+	size_t n_block = mat_sketch_block(p->dim);
+
+	if (get(t, i_segment, "x", "", TENSOR_ANY, 2, (size_t[]){ TENSOR_FREE, p->dim }, &v, f) < 0)
+		return -1;
+	for (s->store = POOL_F32; s->store <= POOL_I8 && pool_store_tensor(s->store) != v.type; s->store++)
+		;
+	if (s->store > POOL_I8)
+		return fault(f, EX_DATAERR, "%s: vectors of segment %zu are kept in a type that is not read", tensor_path(t), i_segment);
+	s->x = v.at;
+	s->n = v.shape[0];
+	if (s->store == POOL_I8) {
+		if (get(t, i_segment, "x.scale", "", TENSOR_F32, 1, &s->n, &v, f) < 0)
+			return -1;
+		s->scale = v.at;
+	}
+	buf_printf(&name, "%zu.sketch", i_segment);
+	int has_sketch = tensor_has(t, buf_string(&name));
+	buf_free(&name);
+	if (!has_sketch)
+		return 0;
+	if (p->dim > MAT_SKETCH_DIM_MAX)
+		return fault(f, EX_DATAERR, "%s: has a sketch of %zu dimensions, %d are the most", tensor_path(t), p->dim, MAT_SKETCH_DIM_MAX);
+	if (get(t, i_segment, "sketch", "", TENSOR_U8, 2, (size_t[]){ (s->n + MAT_SKETCH_ROWS - 1) / MAT_SKETCH_ROWS, n_block }, &v, f) < 0)
+		return -1;
+	s->sketch = v.at;
+	return 0;
+}
+
 static int
 read_segment(struct pool *p, struct tensor_file *t, size_t i_segment, struct fault *f)
 {
 	struct segment s = { .file = t, .start = p->n, .is_first = i_segment == 0 };
 	struct tensor v;
 
-	if (get(t, i_segment, "x", "", TENSOR_F32, 2, (size_t[]){ TENSOR_FREE, p->dim }, &v, f) < 0)
+	if (get_vectors(p, t, i_segment, &s, f) < 0)
 		return -1;
-	s.x = v.at;
-	s.n = v.shape[0];
 	if (s.n > POOL_ROW_MAX - p->n)
 		return fault(f, EX_DATAERR, "%s: more than %zu rows in all", tensor_path(t), POOL_ROW_MAX);
 	if (get(t, i_segment, "cluster", "", TENSOR_U32, 1, &s.n, &v, f) < 0)
@@ -142,6 +175,23 @@ read_columns(struct pool *p, struct tensor_file *t)
 }
 
 static int
+read_whole(struct pool *p, struct tensor_file *t, struct fault *f)
+{
+	double sd = 0;
+
+	if (!tensor_meta(t, "whole_n"))
+		return 0;
+	if (read_count(t, "whole_n", &p->whole.n, f) < 0 || read_count(t, "whole_first", &p->whole.first, f) < 0 ||
+	    tensor_meta_number(t, "whole_score_sd", &sd, f) < 0)
+		return -1;
+	if (p->whole.n > POOL_ROW_MAX || p->whole.first > p->whole.n || !(sd >= 0 && sd <= 2))
+		return fault(f, EX_DATAERR, "%s: damaged: a shard of %zu rows from row %zu, spread of scores %g", tensor_path(t), p->whole.n,
+		    p->whole.first, sd);
+	p->whole.score_sd = sd;
+	return 0;
+}
+
+static int
 read_file(struct pool *p, const char *path, const char *space, const char *space_name, struct fault *f)
 {
 	struct tensor_file *t = tensor_open(path, "pool", f);
@@ -169,6 +219,8 @@ read_file(struct pool *p, const char *path, const char *space, const char *space
 	p->space = tensor_meta(p->file[0], "space");
 	p->dim = dim;
 	p->n_cluster = n_cluster;
+	if (p->n_file == 1 && read_whole(p, t, f) < 0)
+		return -1;
 	for (size_t i = 0; i < n_segment; i++)
 		if (read_segment(p, t, i, f) < 0)
 			return -1;
@@ -270,31 +322,172 @@ pool_segment(const struct pool *p, size_t row)
 	return &p->segment[low];
 }
 
+/* Whether no number of bits [n] is larger than most, signs aside; compiled once more for wider vectors, as all rows pass. */
+static inline __attribute__((always_inline)) int
+within32(const uint32_t *bits, size_t n, int32_t most)
+{
+	int32_t wrong = 0;
+
+	for (size_t i = 0; i < n; i++)
+		wrong |= -((int32_t)(bits[i] & 0x7FFFFFFF) > most);
+	return !wrong;
+}
+
+static inline __attribute__((always_inline)) int
+within16(const uint16_t *bits, size_t n, int16_t most)
+{
+	int16_t wrong = 0;
+
+	for (size_t i = 0; i < n; i++)
+		wrong = (int16_t)(wrong | -((int16_t)(bits[i] & 0x7FFF) > most));
+	return !wrong;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static int
+within32_wide(const uint32_t *bits, size_t n, int32_t most)
+{
+	return within32(bits, n, most);
+}
+
+__attribute__((target("avx2"))) static int
+within16_wide(const uint16_t *bits, size_t n, int16_t most)
+{
+	return within16(bits, n, most);
+}
+#define IS_WIDE __builtin_cpu_supports("avx2")
+#else
+#define within32_wide within32
+#define within16_wide within16
+#define IS_WIDE 0
+#endif
+
+/* No number is beyond what a row of length 1 may have. */
+static int
+are_possible(const struct segment *s, size_t dim, size_t from, size_t n)
+{
+	const void *x = (const char *)s->x + from * dim * pool_store_size(s->store);
+	const int32_t most32 = 0x3F804189;      /* 1.002 */
+	const int16_t most16 = s->store == POOL_F16 ? 0x3C02 : 0x3F80;
+	int right = 1;
+
+	switch (s->store) {
+	case POOL_F32:
+		return IS_WIDE ? within32_wide(x, n * dim, most32) : within32(x, n * dim, most32);
+	case POOL_F16:
+	case POOL_BF16:
+		return IS_WIDE ? within16_wide(x, n * dim, most16) : within16(x, n * dim, most16);
+	case POOL_I8:   /* 1 / scale is the length of the row in whole numbers, of which one is 127 */
+		for (size_t i = 0; i < n; i++)
+			right &= s->scale[from + i] >= 0 && s->scale[from + i] <= 1.f / 127;
+	}
+	return right;
+}
+
+/* Rows [from, from + n) of a segment are what was written. */
+static int
+verify_bytes(const struct segment *s, size_t dim, size_t from, size_t n, struct fault *f)
+{
+	size_t row_bytes = dim * pool_store_size(s->store);
+
+	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0 ||
+	    tensor_verify(s->file, (const char *)s->x + from * row_bytes, n * row_bytes, f) < 0)
+		return -1;
+	return s->scale ? tensor_verify(s->file, s->scale + from, n * sizeof *s->scale, f) : 0;
+}
+
 /* Rows [from, from + n) of a segment are what was written, and that is numbers which a unit row may have: sums over them
    are finite. */
 static int
 verify_rows(const struct segment *s, size_t dim, size_t from, size_t n, struct fault *f)
 {
-	const float most = 1 + POOL_NORM_TOLERANCE;
+	size_t row_bytes = dim * pool_store_size(s->store);
 
-	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0)
+	if (verify_bytes(s, dim, from, n, f) < 0)
 		return -1;
 	for (size_t run = from / POOL_RUN; run * POOL_RUN < from + n; run++) {
 		if (atomic_load_explicit(&s->sound[run], memory_order_relaxed))
 			continue;
 		size_t first = run * POOL_RUN, n_here = s->n - first < POOL_RUN ? s->n - first : POOL_RUN;
-		const float *x = s->x + first * dim;
-		int wrong = 0;
-		if (tensor_verify(s->file, x, n_here * dim * sizeof *x, f) < 0)
+		if (tensor_verify(s->file, (const char *)s->x + first * row_bytes, n_here * row_bytes, f) < 0 ||
+		    (s->scale && tensor_verify(s->file, s->scale + first, n_here * sizeof *s->scale, f) < 0))
 			return -1;
-		for (size_t i = 0; i < n_here * dim; i++)
-			wrong |= !(fabsf(x[i]) <= most);
-		if (wrong)
+		if (!are_possible(s, dim, first, n_here))
 			return fault(f, EX_DATAERR, "%s: damaged: rows %zu to %zu hold numbers that no unit row has", tensor_path(s->file),
 			    first, first + n_here - 1);
 		atomic_store_explicit(&s->sound[run], 1, memory_order_relaxed);
 	}
 	return 0;
+}
+
+static int
+verify_sketch(const struct segment *s, size_t dim, size_t from, size_t n, struct fault *f)
+{
+	size_t n_block = mat_sketch_block(dim), first = from / MAT_SKETCH_ROWS, last = (from + n - 1) / MAT_SKETCH_ROWS;
+
+	if (tensor_verify(s->file, s->cluster + from, n * sizeof *s->cluster, f) < 0)
+		return -1;
+	return tensor_verify(s->file, s->sketch + first * n_block, (last - first + 1) * n_block, f);
+}
+
+int
+pool_kept(struct pool *p, size_t from, size_t n, enum pool_part what, struct pool_kept *out, struct fault *f)
+{
+	assert(n > 0 && from < p->n && n <= p->n - from);
+	const struct segment *s = pool_segment(p, from);
+	size_t i = from - s->start, n_here = s->n - i < n ? s->n - i : n;
+
+	if (!p->trusting && (what == POOL_SKETCH && s->sketch ? verify_sketch(s, p->dim, i, n_here, f) :
+	    verify_bytes(s, p->dim, i, n_here, f)) < 0)
+		return -1;
+	*out = (struct pool_kept){ .store = s->store, .x = (const char *)s->x + i * p->dim * pool_store_size(s->store),
+	    .scale = s->scale ? s->scale + i : NULL, .cluster = s->cluster + i, .i_sketch = i % MAT_SKETCH_ROWS, .n = n_here,
+	    .sketch = s->sketch ? s->sketch + i / MAT_SKETCH_ROWS * mat_sketch_block(p->dim) : NULL };
+	return 0;
+}
+
+int
+pool_has_sketch(const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_segment; i++)
+		if (p->segment[i].n > 0 && !p->segment[i].sketch)
+			return 0;
+	return p->n > 0;
+}
+
+void
+pool_trust(struct pool *p)
+{
+	p->trusting = 1;
+}
+
+struct pool_whole
+pool_whole(const struct pool *p)
+{
+	return p->whole;
+}
+
+struct pool_format
+pool_format_of(const struct pool *p)
+{
+	struct pool_format format = { POOL_F32, pool_has_sketch(p) };
+	const struct segment *first = NULL;
+
+	for (size_t i = 0; i < p->n_segment; i++) {
+		const struct segment *s = &p->segment[i];
+		if (s->n == 0)
+			continue;
+		if (first && s->store != first->store)
+			return format;
+		first = s;
+	}
+	if (!first && p->n_segment > 0) {
+		first = &p->segment[0];
+		format.has_sketch = first->sketch != NULL;
+	}
+	if (first)
+		format.store = first->store;
+	return format;
 }
 
 const float *
@@ -312,13 +505,14 @@ pool_rows(struct pool *p, size_t from, size_t n, float *scratch, struct fault *f
 		size_t i = row - s->start, n_here = s->n - i;
 		if (n_here > from + n - row)
 			n_here = from + n - row;
-		const float *x = s->x + i * p->dim;
-		if (verify_rows(s, p->dim, i, n_here, f) < 0)
+		if (n_here == 0)
+			continue;
+		const char *x = (const char *)s->x + i * p->dim * pool_store_size(s->store);
+		if (!p->trusting && verify_rows(s, p->dim, i, n_here, f) < 0)
 			return NULL;
-		if (together)
-			return x;
-		if (n_here > 0)
-			memcpy(scratch + (row - from) * p->dim, x, n_here * p->dim * sizeof *x);
+		if (together && s->store == POOL_F32)
+			return (const float *)(const void *)x;
+		pool_decode(s->store, x, s->scale ? s->scale + i : NULL, n_here, p->dim, scratch + (row - from) * p->dim);
 		row += n_here;
 	}
 	return scratch;

@@ -24,7 +24,7 @@ const struct opt record_opts[] = {
 static const char *const role[] = {
 	"id", "user", "query", "text", "x", "z", "items", "weights", "entropy", "uncertainty", "item", "propensity",
 	"reward", "arm", "output", "label", "score", "event", "time", "error", "finish_reason", "tokens_in",
-	"tokens_out", "certificate", "read",
+	"tokens_out", "certificate", "read", "partial",
 };
 enum { N_ROLE = sizeof role / sizeof role[0] };
 static char *renamed[N_ROLE];           /* by --col; kept until the program ends */

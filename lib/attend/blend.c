@@ -1,0 +1,110 @@
+/* A part of z from rows that lie together: by lists of the rows that weigh something, or, where many queries need most of
+   them, by one product. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attend/inside.h"
+#include "base/mem.h"
+
+/* Rows of a span that several queries pass over are made float once. Their scale stays apart. */
+const float *
+attend_widened(const struct attend *a, const struct attend_span *s, float *into)
+{
+	if (s->type == ATTEND_F32)
+		return s->x;
+	a->kernel->widen(s->type, s->x, s->n, a->pool.dim, into);
+	return into;
+}
+
+/* Queries that need most rows of a span share one product; w->near holds their weights. */
+static void
+blend_near(struct attend *a, const struct attend_span *s, const float *rows, const size_t *near, size_t n_near, struct worker *w)
+{
+	size_t n_pad = a->n_pad;
+	float z[NEAR_QUERIES * 16];
+	float *part = n_near * n_pad <= sizeof z / sizeof *z ? z : xmalloc(n_near * n_pad, sizeof *part);
+
+	if (s->type == ATTEND_I8)
+		for (size_t k = 0; k < n_near; k++)
+			for (size_t j = 0; j < s->n; j++)
+				w->near[k * TILE_ROWS + j] *= s->scale[j];
+	for (size_t k = 0; k < n_near; k++)
+		memcpy(part + k * n_pad, w->part + near[k] * n_pad, n_pad * sizeof *part);
+	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, w->near, TILE_ROWS, n_near, part);
+	for (size_t k = 0; k < n_near; k++)
+		memcpy(w->part + near[k] * n_pad, part + k * n_pad, n_pad * sizeof *part);
+	if (part != z)
+		free(part);
+}
+
+/* No row of the tile has a weight that z needs; by more than rounding. */
+static int
+is_too_light(const struct attend *a, size_t i, size_t tile)
+{
+	const struct settled *at = &a->settled[i];
+
+	return exp((a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best) / at->temperature) < .999 * a->w_least;
+}
+
+static size_t
+n_heavy(const float *weight, size_t n, float least)
+{
+	uint32_t n_heavy_rows = 0;
+
+	for (size_t j = 0; j < n; j++)
+		n_heavy_rows += weight[j] >= least;
+	return n_heavy_rows;
+}
+
+/* Rows that weigh enough, and their weights; some and w have room for n. */
+size_t
+attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w)
+{
+	enum { STEP = 32 };
+	size_t n_some = 0;
+
+	for (size_t j = 0; j < n; j += STEP) {
+		size_t end = j + STEP < n ? j + STEP : n;
+		if (n_heavy(weight + j, end - j, least) == 0)
+			continue;
+		for (size_t k = j; k < end; k++) {
+			some[n_some] = (uint32_t)k;
+			w[n_some] = weight[k];
+			n_some += weight[k] >= least;
+		}
+	}
+	return n_some;
+}
+
+void
+attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w)
+{
+	const float w_least = (float)a->w_least, *rows = NULL;
+	size_t near[NEAR_QUERIES], n_near = 0;
+
+	for (size_t i = a->first; i < a->n_query; i++) {
+		if (is_too_light(a, i, from / TILE_ROWS))
+			continue;
+		const float *weight = attend_weight_at(a, i, from);
+		float *some_w = w->near + n_near * TILE_ROWS;
+		size_t n_some = a->n_query - a->first < 3 ? 0 : n_heavy(weight, s->n, w_least);
+		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
+			n_some = attend_list_heavy(weight, s->n, w_least, w->some, some_w);
+			if (n_some > 0)
+				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad, NULL);
+			continue;
+		}
+		for (size_t j = 0; j < s->n; j++)
+			some_w[j] = weight[j] >= w_least ? weight[j] : 0;
+		near[n_near++] = i;
+		if (!rows)
+			rows = attend_widened(a, s, w->tile);
+		if (n_near == NEAR_QUERIES) {
+			blend_near(a, s, rows, near, n_near, w);
+			n_near = 0;
+		}
+	}
+	if (n_near > 0)
+		blend_near(a, s, rows, near, n_near, w);
+}

@@ -1,0 +1,300 @@
+#include "attend/heads.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attend/inside.h"
+#include "base/mem.h"
+#include "base/thread.h"
+
+enum { N_STEP = 16, BITS = 4 };         /* powers of 2^BITS that are kept apart */
+static const double LN_STEP = BITS * 0.69314718055994530942;
+
+/* Sums of one head, apart for each power; step[0] is the highest. */
+struct steps {
+	int highest, is_empty;
+	whole w[N_STEP], wl[N_STEP];    /* l relative to the step */
+	int64_t *z;             /* [N_STEP][dim] */
+	struct attend_heap top;
+};
+
+struct head_worker {
+	float *score, *part, *tile;     /* [n_all][TILE_ROWS], [n_all][n_pad], [TILE_ROWS][dim] */
+	struct steps *steps;    /* [n_all] */
+	struct fault fault;
+	size_t fault_at;
+};
+
+struct attend_heads {
+	struct attend_pool pool;
+	const struct attend_kernel *kernel;
+	size_t n_head, n_top, n_max, n_thread, n_pad, n_tile;   /* n_max: heads of all queries */
+	float *a, *z;           /* [n_max][n_pad], [n_max][dim] */
+	struct attend_head_item *item;  /* [n_max][n_top] */
+	struct head_worker *worker;
+	size_t n_all;           /* heads of the queries at hand */
+};
+
+struct attend_heads *
+attend_heads_new(const struct attend_pool *pool, size_t n_head, size_t n_top, size_t n_query_max, size_t n_thread,
+    const struct attend_kernel *kernel)
+{
+	struct attend_heads *h = xcalloc(1, sizeof *h);
+
+	assert(pool->n_row > 0 && n_head > 0 && n_query_max > 0);
+	h->pool = *pool;
+	h->kernel = kernel ? kernel : attend_kernel_best();
+	h->n_head = n_head;
+	h->n_top = n_top < pool->n_row ? n_top : pool->n_row;
+	h->n_max = n_head * n_query_max;
+	h->n_thread = n_thread ? n_thread : 1;
+	h->n_pad = kernel_pad(pool->dim);
+	h->n_tile = (pool->n_row + TILE_ROWS - 1) / TILE_ROWS;
+	h->a = xaligned(h->n_max * h->n_pad, sizeof *h->a);
+	memset(h->a, 0, h->n_max * h->n_pad * sizeof *h->a);
+	h->z = xaligned(h->n_max * pool->dim, sizeof *h->z);
+	h->item = xcalloc(h->n_max * h->n_top + 1, sizeof *h->item);
+	h->worker = xcalloc(h->n_thread, sizeof *h->worker);
+	for (size_t t = 0; t < h->n_thread; t++) {
+		struct head_worker *w = &h->worker[t];
+		w->score = xaligned(h->n_max * TILE_ROWS, sizeof *w->score);
+		w->part = xaligned(h->n_max * h->n_pad, sizeof *w->part);
+		w->tile = xaligned(TILE_ROWS * pool->dim, sizeof *w->tile);
+		w->steps = xcalloc(h->n_max, sizeof *w->steps);
+		for (size_t i = 0; i < h->n_max; i++) {
+			w->steps[i].z = xcalloc(N_STEP * pool->dim, sizeof *w->steps[i].z);
+			w->steps[i].top.item = xcalloc(h->n_top + 1, sizeof *w->steps[i].top.item);
+			w->steps[i].top.n_max = h->n_top;
+		}
+	}
+	return h;
+}
+
+void
+attend_heads_free(struct attend_heads *h)
+{
+	if (!h)
+		return;
+	for (size_t t = 0; t < h->n_thread; t++) {
+		struct head_worker *w = &h->worker[t];
+		for (size_t i = 0; i < h->n_max; i++) {
+			free(w->steps[i].top.item);
+			free(w->steps[i].z);
+		}
+		free(w->steps);
+		free(w->tile);
+		free(w->part);
+		free(w->score);
+	}
+	free(h->worker);
+	free(h->item);
+	free(h->z);
+	free(h->a);
+	free(h);
+}
+
+/* Makes room for sums at a step; its place, or -1: it is too low to count. What moves out below never counts again. */
+static int
+place_of(struct steps *s, int step, size_t dim)
+{
+	if (s->is_empty) {
+		s->highest = step;
+		s->is_empty = 0;
+	}
+	int up = step - s->highest;
+	if (up > 0) {
+		size_t n_kept = up < N_STEP ? (size_t)(N_STEP - up) : 0;
+		memmove(s->w + N_STEP - n_kept, s->w, n_kept * sizeof *s->w);
+		memmove(s->wl + N_STEP - n_kept, s->wl, n_kept * sizeof *s->wl);
+		memmove(s->z + (N_STEP - n_kept) * dim, s->z, n_kept * dim * sizeof *s->z);
+		memset(s->w, 0, (N_STEP - n_kept) * sizeof *s->w);
+		memset(s->wl, 0, (N_STEP - n_kept) * sizeof *s->wl);
+		memset(s->z, 0, (N_STEP - n_kept) * dim * sizeof *s->z);
+		s->highest = step;
+	}
+	int place = s->highest - step;
+	return place < N_STEP ? place : -1;
+}
+
+static int
+keep_fault(struct head_worker *w, size_t tile, const struct fault *f)
+{
+	if (tile < w->fault_at) {
+		w->fault = *f;
+		w->fault_at = tile;
+	}
+	return -1;
+}
+
+static int
+span_of(struct attend_heads *h, size_t from, size_t n, struct head_worker *w, size_t tile, struct attend_span *s)
+{
+	struct fault f;
+
+	if (h->pool.span)
+		return h->pool.span(h->pool.arg, from, n, s, &f) < 0 ? keep_fault(w, tile, &f) : 0;
+	const float *x = h->pool.rows(h->pool.arg, from, n, w->tile, &f);
+	if (!x)
+		return keep_fault(w, tile, &f);
+	*s = (struct attend_span){ .type = ATTEND_F32, .x = x, .n = n };
+	return 0;
+}
+
+static void
+add_tile(struct attend_heads *h, struct head_worker *w, size_t i, const double sum[2], int step, size_t tile)
+{
+	struct steps *s = &w->steps[i];
+	const float *part = w->part + i * h->n_pad;
+	size_t dim = h->pool.dim;
+	struct fault f;
+
+	if (!attend_sum_is_possible(sum) || !attend_z_is_possible(part, dim)) {
+		fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", tile * TILE_ROWS);
+		keep_fault(w, tile, &f);
+		return;
+	}
+	int place = place_of(s, step, dim);
+	if (place < 0)
+		return;
+	struct total t = { s->w[place], s->wl[place], NULL };
+	total_add(&t, sum);
+	s->w[place] = t.w;
+	s->wl[place] = t.wl;
+	total_add_z(s->z + (size_t)place * dim, part, dim);
+}
+
+static void
+pass_tile(void *arg, size_t tile, size_t worker)
+{
+	struct attend_heads *h = arg;
+	struct head_worker *w = &h->worker[worker];
+	size_t dim = h->pool.dim, from = tile * TILE_ROWS, end = from + TILE_ROWS < h->pool.n_row ? from + TILE_ROWS : h->pool.n_row;
+	struct attend_span s;
+
+	for (size_t j = from; j < end; j += s.n) {
+		if (span_of(h, j, end - j, w, tile, &s) < 0)
+			return;
+		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), TILE_ROWS, NULL);
+	}
+	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
+	for (size_t i = 0; i < h->n_all; i++) {
+		struct attend_heap *top = &w->steps[i].top;
+		float *score = w->score + i * TILE_ROWS, most = h->kernel->largest(score, end - from);
+		if (!isfinite(most)) {
+			struct fault f;
+			fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", from);
+			keep_fault(w, tile, &f);
+			return;
+		}
+		/* tiles do not come in order, so an equal logit may still be of a lower row */
+		if (h->n_top > 0 && (top->n < top->n_max || most >= top->least))
+			for (size_t j = 0; j < end - from; j++)
+				if (top->n < top->n_max || score[j] >= top->least)
+					attend_heap_consider(top, from + j, score[j], 0);
+	}
+	double sums[64][2];
+	int step[64];
+	for (size_t first = 0; first < h->n_all; first += 64) {
+		size_t n = h->n_all - first < 64 ? h->n_all - first : 64;
+		for (size_t i = 0; i < n; i++) {
+			float *score = w->score + (first + i) * TILE_ROWS;
+			step[i] = (int)ceil(h->kernel->largest(score, end - from) / LN_STEP);
+			h->kernel->weigh(score, NULL, end - from, 1, step[i] * LN_STEP, 1, LOGIT_FLOOR, sums[i]);
+		}
+		for (size_t j = from; j < end; j += s.n) {
+			if (span_of(h, j, end - j, w, tile, &s) < 0)
+				return;
+			h->kernel->blend(s.type, s.x, s.scale, s.n, dim, w->score + first * TILE_ROWS + (j - from), TILE_ROWS, n,
+			    w->part + first * h->n_pad);
+		}
+		for (size_t i = 0; i < n; i++)
+			add_tile(h, w, first + i, sums[i], step[i], tile);
+	}
+}
+
+/* What all threads found of head i, in the first one's steps. */
+static struct steps *
+gather(struct attend_heads *h, size_t i)
+{
+	struct steps *all = &h->worker[0].steps[i];
+	size_t dim = h->pool.dim;
+
+	for (size_t t = 1; t < h->n_thread; t++) {
+		const struct steps *part = &h->worker[t].steps[i];
+		for (int k = 0; !part->is_empty && k < N_STEP; k++) {
+			int place = place_of(all, part->highest - k, dim);
+			if (place < 0)
+				break;
+			all->w[place] += part->w[k];
+			all->wl[place] += part->wl[k];
+			for (size_t d = 0; d < dim; d++)
+				all->z[(size_t)place * dim + d] += part->z[(size_t)k * dim + d];
+		}
+		for (size_t k = 0; k < part->top.n; k++)
+			attend_heap_consider(&all->top, part->top.item[k].row, part->top.item[k].logit, 0);
+	}
+	return all;
+}
+
+static void
+finish(struct attend_heads *h, size_t i, struct attend_head_result *out)
+{
+	struct steps *s = gather(h, i);
+	size_t dim = h->pool.dim;
+	double total = 0, sum_wl = 0, base = s->highest * LN_STEP;
+	float *z = h->z + i * dim;
+	struct attend_head_item *item = h->item + i * h->n_top;
+
+	for (int k = 0; k < N_STEP; k++) {
+		double w = ldexp((double)s->w[k] * SUM_UNIT, -BITS * k), wl = ldexp((double)s->wl[k] * SUM_UNIT, -BITS * k);
+		total += w;
+		sum_wl += wl - w * k * LN_STEP;
+	}
+	for (size_t d = 0; d < dim; d++) {
+		double sum = 0;
+		for (int k = 0; k < N_STEP; k++)
+			sum += ldexp((double)s->z[(size_t)k * dim + d] * Z_UNIT, -BITS * k);
+		z[d] = (float)(sum / total);
+	}
+	if (s->top.n > 1)
+		qsort(s->top.item, s->top.n, sizeof *s->top.item, attend_by_weight);
+	for (size_t k = 0; k < s->top.n; k++)
+		item[k] = (struct attend_head_item){ s->top.item[k].row, s->top.item[k].logit, exp(s->top.item[k].logit - base) / total };
+	*out = (struct attend_head_result){ .z = z, .entropy_nats = fmax(0, log(total) - sum_wl / total), .log_sum = base + log(total),
+	    .item = item, .n_item = s->top.n };
+}
+
+int
+attend_heads_run(struct attend_heads *h, size_t n_query, const float *a, struct attend_head_result *result, struct fault *f)
+{
+	const struct head_worker *first = NULL;
+
+	h->n_all = n_query * h->n_head;
+	assert(h->n_all <= h->n_max);
+	for (size_t i = 0; i < h->n_all; i++)
+		memcpy(h->a + i * h->n_pad, a + i * h->pool.dim, h->pool.dim * sizeof *a);
+	for (size_t t = 0; t < h->n_thread; t++) {
+		h->worker[t].fault_at = SIZE_MAX;
+		for (size_t i = 0; i < h->n_all; i++) {
+			struct steps *s = &h->worker[t].steps[i];
+			s->is_empty = 1;
+			s->top.n = 0;
+			memset(s->w, 0, sizeof s->w);
+			memset(s->wl, 0, sizeof s->wl);
+			memset(s->z, 0, N_STEP * h->pool.dim * sizeof *s->z);
+		}
+	}
+	thread_for(h->n_thread, h->n_tile, pass_tile, h);
+	for (size_t t = 0; t < h->n_thread; t++)
+		if (h->worker[t].fault_at != SIZE_MAX && (!first || h->worker[t].fault_at < first->fault_at))
+			first = &h->worker[t];
+	if (first) {
+		*f = first->fault;
+		return -1;
+	}
+	for (size_t i = 0; i < h->n_all; i++)
+		finish(h, i, &result[i]);
+	return 0;
+}

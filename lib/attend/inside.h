@@ -1,0 +1,143 @@
+/*
+ * inside.h - what the files of lib/attend share; nobody else includes it
+ */
+#ifndef HARE_ATTEND_INSIDE_H
+#define HARE_ATTEND_INSIDE_H
+
+#include "attend/attend.h"
+#include "attend/kernel.h"
+
+enum { NEAR_QUERIES = 24 };     /* whose weights of a tile are laid out for the product at once */
+enum { TILE_ROWS = ATTEND_TILE };       /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
+
+/* exp(-80) is far below what float can add to the best weight of 1, and far above its subnormals, which are slow. */
+#define LOGIT_FLOOR (-80.)
+
+/* Whole numbers of 2^-36: the sum of 2^26 rows of length 1.02 by weights of at most 1 stays below 2^63. */
+#define Z_UNIT 0x1p-36
+#define SUM_UNIT 0x1p-60
+typedef __int128 whole;         /* of SUM_UNIT */
+
+struct total {                  /* over rows, in whole numbers: the same in any order */
+	whole w, wl;
+	int64_t *z;             /* [dim], of Z_UNIT */
+};
+void total_add(struct total *t, const double sum[2]);
+void total_add_z(int64_t *to, const float *z, size_t dim);
+
+struct worker {
+	float *tile;            /* [TILE_ROWS][dim]: rows that are lent as copies, or widened */
+	float *near;            /* [NEAR_QUERIES][TILE_ROWS]: weights of queries that need most rows of a tile */
+	float *part;            /* [n_query_max][n_pad]: z of a tile */
+	double *add;            /* [TILE_ROWS] */
+	uint32_t *some;         /* [TILE_ROWS]: rows that z needs */
+	float *f;               /* [ATTEND_N_SHARP][dim] */
+	float *row;             /* [dim] */
+	double *scratch;        /* [n_scratch], for the variances of a query */
+	size_t n_scratch;
+	struct total *total;    /* [n_query_max] */
+	struct fault fault;
+	size_t fault_at;        /* number of the task that failed, SIZE_MAX for none */
+};
+
+struct settled {                /* of a query, once its best rows are known */
+	double best, temperature, tau, most_bonus;
+	struct attend_item *in_order;   /* [n_in_order] by row */
+	size_t n_in_order;
+};
+
+struct sparse {                 /* the rows that a query has read, if not all */
+	int is_sparse;
+	size_t *row;            /* [n], in the order of tiles */
+	float *weight;          /* [n] */
+	size_t n, n_cap, n_cap_weight;
+	double certificate;
+};
+
+struct attend {
+	struct attend_pool pool;
+	struct attend_settings set;
+	const struct attend_kernel *kernel;
+	size_t n_query_max, n_tile, n_pad;
+	size_t n_top;           /* rows scored again, at least ATTEND_N_SHARP where there are so many */
+	float *weight;          /* [n_tile][n_query_max][TILE_ROWS]: scores, then exp((l_j - l_best) / T) */
+	float *most;            /* [n_query_max][n_tile]: the largest score of a tile */
+	float *q;               /* [n_query_max][n_pad], zeros behind dim */
+	float *z;               /* [n_query_max][dim] */
+	double *sum;            /* [n_query_max], sum of a query's weights before they are divided by it */
+	double w_least;         /* lighter rows are left out of z */
+	struct attend_item *top;        /* [n_query_max][n_top] */
+	struct attend_item *by_row;     /* [n_query_max][n_top] */
+	struct settled *settled;        /* [n_query_max] */
+	struct bound *bound;    /* bound.c's; NULL until it is used */
+	struct sparse *sparse;  /* [n_query_max] */
+	uint32_t *cluster;      /* [n_row], NULL until a query has a bonus and the pool has no span() */
+	struct worker *worker;  /* [n_thread] */
+	/* the batch at hand */
+	size_t first, n_query;  /* queries [first, n_query) are worked on */
+	const struct attend_query *query;
+	struct attend_result *result;
+};
+
+/* Of query i. */
+float *attend_weights(const struct attend *a, size_t i, size_t tile);
+float *attend_weight_at(const struct attend *a, size_t i, size_t row);
+/* Rows [from, from + n) or the first of them. -1: they could not be read, which the worker keeps if no task before failed. */
+int attend_span_of(struct attend *a, size_t from, size_t n, struct worker *w, size_t task, struct attend_span *out);
+const float *attend_row(struct attend *a, size_t row, float *scratch, struct worker *w, size_t task);
+int attend_first_fault(const struct attend *a, struct fault *f);
+void attend_fault_none(struct attend *a);
+
+/* -- blend.c -- */
+/* Rows of a span as float; those of int8 without their scale. */
+const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
+/* Rows that weigh enough, and their weights; some and w have room for n. Returns how many. */
+size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
+/* Rows from row from on go into the parts of z of w. */
+void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w);
+
+/* -- top.c -- */
+int attend_before(const struct attend_item *s, const struct attend_item *t);
+int attend_by_weight(const void *s, const void *t);
+int attend_by_row(const void *s, const void *t);
+/* item [n_top] is a heap with its least in front; item takes its place if it stands before it. */
+void attend_heap_replace(struct attend_item *heap, size_t n, struct attend_item item);
+void attend_heap_make(struct attend_item *heap, size_t n);
+/* The n_top rows of the highest logits, from the scores of the kernel, in no order; bonus is set, as is logit. */
+int attend_find_top(struct attend *a, size_t i, struct worker *w);
+/* Of many rows the n_max best; a tie is won by the lower row, whatever the order they come in. */
+struct attend_heap {
+	struct attend_item *item;
+	size_t n, n_max;
+	double least;           /* once it is full */
+};
+void attend_heap_consider(struct attend_heap *h, size_t row, double logit, double bonus);
+/* The best rows again in double, part by part, and in order; then tau and T. row() gives a row by number or NULL. -1: so. */
+int attend_settle(const struct attend_settings *set, const struct attend_query *query, const double *mean, size_t dim,
+    struct attend_item *top, size_t n_top, const float *(*row)(void *arg, size_t row), void *arg, float *f, double *scratch,
+    struct settled *out);
+double attend_bonus_of(const struct attend_settings *set, const struct attend_query *query, size_t n_cluster, uint32_t cluster);
+
+float attend_top_weight(const struct attend *a, size_t i, double logit);
+/* The first of rows sorted by row that is not before row. */
+size_t attend_first_from(const struct attend_item *by_row, size_t n, size_t row);
+int attend_sum_is_possible(const double sum[2]);
+int attend_z_is_possible(const float *z, size_t dim);
+int attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile);
+/* tau, T and the order of the best rows, which are in a->top. -1: a row could not be read. */
+int attend_settle_query(struct attend *a, size_t i, struct worker *w);
+/* Rows of query i in the order of bounds, until what is left weighs epsilon at most. 1: done, in the totals of the workers;
+   0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
+int attend_by_bound(struct attend *a, size_t i, struct fault *f);
+void attend_bound_free(struct bound *b);
+
+/* Weights, entropy and z of sums over all rows but the best; top [n_top] becomes the items. */
+void attend_finish(const struct settled *at, const struct total *all, struct attend_item *top, size_t n_top, size_t dim, float *z,
+    double *sum, struct attend_result *out);
+int attend_begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f);
+/* All scores. Then, the best rows being known, weights and z tile by tile. */
+int attend_score_pass(struct attend *a, struct fault *f);
+int attend_one_pass(struct attend *a, struct fault *f);
+struct total *attend_gather(struct attend *a, size_t i);
+
+#endif

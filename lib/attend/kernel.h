@@ -1,0 +1,63 @@
+/*
+ * kernel.h - the loops that attention spends its time in, one set for each kind of processor
+ *
+ *   scores   s_qj = a_q . x_j: 16 sums, sum i over the elements i, i + 16, ..., by fused multiply-add; then those 8 apart
+ *            are added, then 4, 2 and 1 apart. An int8 row's sum is multiplied by its scale at the end
+ *   blend    z_q += w_qj x_j, fused, row by row in their order; a weight of 0 may be left out, which changes no bit
+ *   weigh    l_j = (beta s_j + add_j - best) t in double, w_j = exp(l_j) in float, and sums of w and w l in 16 doubles
+ *   rounding so no result depends on how many rows or queries a call has, nor on what stands beside them; and AVX-512,
+ *            AVX2 and NEON give the same bits. The plain kernel, which any processor runs, does not fuse: its bits differ
+ *   shapes   a row has dim numbers of one type, rows follow each other; queries are padded with zeros to a multiple of 16
+ */
+#ifndef HARE_ATTEND_KERNEL_H
+#define HARE_ATTEND_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attend/attend.h"
+
+enum { KERNEL_LANES = 16 };
+static inline size_t
+kernel_pad(size_t dim)
+{
+	return (dim + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
+}
+
+/* A query as a sketch meets it (mat/sketch.h): Ra in whole numbers 256 high + low of some unit. Bounds are
+   e reach + (2 c.(256 high + low) - offset) s per + plus, for the errors e and the scales s of the rows. */
+struct kernel_sketch_query {
+	const int8_t *high, *low;       /* [n_code] */
+	size_t n_code;                  /* codes of a row, a multiple of 8, at most 2,048 */
+	int32_t offset;                 /* 15 times the sum of the whole numbers */
+	float per, reach, plus;
+};
+
+struct attend_kernel {
+	const char *name;
+	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later,
+	   here and below: n / 2 rows that one query will want next, a hint for the memory; or NULL */
+	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
+	    size_t n_query, float *score, size_t n_stride, const void *later);
+	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
+	void (*blend)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *w,
+	    size_t n_stride, size_t n_query, float *z);
+	/* The same for one query and some of the rows, by their numbers. */
+	void (*blend_some)(enum attend_type type, const void *rows, const float *scale, const uint32_t *row, size_t n, size_t dim,
+	    const float *w, float *z, const void *later);
+	/* Rows as float; those of int8 without their scale. Exact. */
+	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
+	/* score [n] becomes w, 0 where l is below floor (at least -80); add may be NULL. sum: of w, and of w l. Returns the largest score. */
+	void (*weigh)(float *score, const double *add, size_t n, double beta, double best, double t, double floor, double sum[2]);
+	float (*largest)(const float *score, size_t n);         /* n > 0 */
+	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */
+	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *block, size_t n_block, float *bound);
+};
+
+/* The best of this processor; or by name: "avx512", "avx2", "neon", "plain". NULL: it has none such. */
+const struct attend_kernel *attend_kernel_best(void);
+const struct attend_kernel *attend_kernel_named(const char *name);
+/* The i-th that this processor runs, the best first; NULL behind the last. */
+const struct attend_kernel *attend_kernel_at(size_t i);
+
+#endif

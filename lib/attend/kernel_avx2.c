@@ -1,0 +1,127 @@
+/* Kernel of processors with AVX2, FMA and F16C: a vector of 16 is two of 8. */
+#include "attend/kernel_inside.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#include <string.h>
+
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+struct v_avx2 {
+	__m256 lo, hi;
+};
+#define V struct v_avx2
+#define IN static inline __attribute__((always_inline)) TARGET
+
+IN V v_zero(void) { return (V){ _mm256_setzero_ps(), _mm256_setzero_ps() }; }
+IN V v_load(const float *at) { return (V){ _mm256_loadu_ps(at), _mm256_loadu_ps(at + 8) }; }
+IN V v_load_f16(const uint16_t *at)
+{
+	return (V){ _mm256_cvtph_ps(_mm_loadu_si128((const void *)at)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(at + 8))) };
+}
+IN __m256 widen_bf16(const uint16_t *at)
+{
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)at)), 16));
+}
+IN V v_load_bf16(const uint16_t *at) { return (V){ widen_bf16(at), widen_bf16(at + 8) }; }
+IN __m256 widen_i8(const int8_t *at) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)at))); }
+IN V v_load_i8(const int8_t *at) { return (V){ widen_i8(at), widen_i8(at + 8) }; }
+IN void v_store(float *at, V x) { _mm256_storeu_ps(at, x.lo); _mm256_storeu_ps(at + 8, x.hi); }
+IN V v_set1(float x) { return (V){ _mm256_set1_ps(x), _mm256_set1_ps(x) }; }
+IN V v_add(V a, V b) { return (V){ _mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi) }; }
+IN V v_mul(V a, V b) { return (V){ _mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi) }; }
+IN V v_fma(V a, V b, V c) { return (V){ _mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi) }; }
+IN V v_max(V a, V b) { return (V){ _mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi) }; }
+IN V v_round(V a) { return (V){ _mm256_round_ps(a.lo, 0), _mm256_round_ps(a.hi, 0) }; }
+IN __m256 power2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)); }
+IN V v_power2(V n) { return (V){ power2(n.lo), power2(n.hi) }; }
+
+struct d_avx2 {
+	__m256d a, b, c, d;
+};
+#define D struct d_avx2
+IN D d_set1(double x) { __m256d v = _mm256_set1_pd(x); return (D){ v, v, v, v }; }
+IN D d_load(const double *at) { return (D){ _mm256_loadu_pd(at), _mm256_loadu_pd(at + 4), _mm256_loadu_pd(at + 8), _mm256_loadu_pd(at + 12) }; }
+IN void d_store(double *at, D x) { _mm256_storeu_pd(at, x.a); _mm256_storeu_pd(at + 4, x.b); _mm256_storeu_pd(at + 8, x.c); _mm256_storeu_pd(at + 12, x.d); }
+IN D
+d_of(V x)
+{
+	return (D){ _mm256_cvtps_pd(_mm256_castps256_ps128(x.lo)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.lo, 1)),
+	    _mm256_cvtps_pd(_mm256_castps256_ps128(x.hi)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.hi, 1)) };
+}
+IN V
+v_of(D x)
+{
+	return (V){ _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(x.a)), _mm256_cvtpd_ps(x.b), 1),
+	    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(x.c)), _mm256_cvtpd_ps(x.d), 1) };
+}
+#define EACH(f, x, y) (D){ f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d) }
+IN D d_add(D x, D y) { return EACH(_mm256_add_pd, x, y); }
+IN D d_sub(D x, D y) { return EACH(_mm256_sub_pd, x, y); }
+IN D d_mul(D x, D y) { return EACH(_mm256_mul_pd, x, y); }
+IN V
+v_keep(V w, V l, V floor)
+{
+	return (V){ _mm256_and_ps(w.lo, _mm256_cmp_ps(l.lo, floor.lo, _CMP_GE_OQ)), _mm256_and_ps(w.hi, _mm256_cmp_ps(l.hi, floor.hi, _CMP_GE_OQ)) };
+}
+
+IN float
+v_sum(V x)
+{
+	__m256 y = _mm256_add_ps(x.lo, x.hi);
+	__m128 z = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+	z = _mm_add_ps(z, _mm_movehl_ps(z, z));
+	return _mm_cvtss_f32(_mm_add_ss(z, _mm_movehdup_ps(z)));
+}
+
+IN void
+v_sum16(const V *x, float *out)
+{
+	for (size_t i = 0; i < 16; i++)
+		out[i] = v_sum(x[i]);
+}
+
+__attribute__((target("avx2"))) static void
+codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
+{
+	const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+
+	__m256i high[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() }, low[2] = { high[0], high[0] };
+	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
+		int32_t h[2], l[2];
+		memcpy(h, q->high + k, sizeof h);
+		memcpy(l, q->low + k, sizeof l);
+		for (size_t i = 0; i < 2; i++) {
+			__m256i c = _mm256_loadu_si256((const void *)(code + 32 * i));
+			__m256i first = _mm256_and_si256(c, nibble), second = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+			/* pairs of products stay below 2^13, and two of them below 2^15 */
+			__m256i hs = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(h[0])),
+			    _mm256_maddubs_epi16(second, _mm256_set1_epi32(h[1])));
+			__m256i ls = _mm256_add_epi16(_mm256_maddubs_epi16(first, _mm256_set1_epi32(l[0])),
+			    _mm256_maddubs_epi16(second, _mm256_set1_epi32(l[1])));
+			high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(hs, one));
+			low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(ls, one));
+		}
+	}
+	for (size_t i = 0; i < 2; i++)
+		_mm256_storeu_si256((void *)(sum + 8 * i), _mm256_add_epi32(_mm256_slli_epi32(high[i], 8), low[i]));
+}
+
+#define NAME avx2
+#define SKETCH codes_avx2
+#define GEMM_Q 2
+#define GEMM_R 2
+#define BLEND_C 2
+#define BLEND_Q 2
+#define BLEND_ONE 4
+#include "attend/kernel_lanes.inc"
+
+static const struct attend_kernel kernel = KERNEL_TABLE;
+const struct attend_kernel *
+kernel_avx2(void)
+{
+	/* F16C is older than AVX2, and came with every processor that has it; clang cannot ask for it */
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernel : NULL;
+}
+#else
+const struct attend_kernel *kernel_avx2(void) { return NULL; }
+#endif

@@ -1,0 +1,571 @@
+/* kernel.c - the loops of attention against slow sums; heads; what bounds promise, over pools made to break them */
+#include "attend/kernel.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attend/attend.h"
+#include "attend/heads.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "claim.h"
+#include "mat/half.h"
+#include "mat/mat.h"
+#include "mat/sketch.h"
+#include "tensor/tensor.h"
+
+static struct rng rng;
+
+static void
+unit(float *x, size_t dim)
+{
+	for (size_t d = 0; d < dim; d++)
+		x[d] = (float)rng_normal(&rng);
+	mat_normalise(x, dim);
+}
+
+/* -- rows in every type -- */
+
+struct rows {
+	size_t n, dim;
+	float *x;               /* what the stored numbers are, [n][dim] */
+	void *kept[4];
+	float *scale;
+};
+
+static struct rows
+rows_new(size_t n, size_t dim, enum attend_type type)
+{
+	struct rows r = { n, dim, xmalloc(n * dim, sizeof(float)), {0}, xmalloc(n, sizeof(float)) };
+	float *x = xmalloc(dim, sizeof *x);
+	char *kept = r.kept[type] = xaligned(n * dim, sizeof(float));
+
+	for (size_t j = 0; j < n; j++) {
+		unit(x, dim);
+		r.scale[j] = .01f;
+		for (size_t d = 0; d < dim; d++) {
+			size_t i = j * dim + d;
+			switch (type) {
+			case ATTEND_F32: ((float *)(void *)kept)[i] = r.x[i] = x[d]; break;
+			case ATTEND_F16: r.x[i] = mat_f16_float(((uint16_t *)(void *)kept)[i] = mat_f16(x[d])); break;
+			case ATTEND_BF16: r.x[i] = mat_bf16_float(((uint16_t *)(void *)kept)[i] = mat_bf16(x[d])); break;
+			case ATTEND_I8: r.x[i] = r.scale[j] * (((int8_t *)kept)[i] = (int8_t)lrintf(fmaxf(-127, fminf(127, 100 * x[d]))));
+			}
+		}
+	}
+	free(x);
+	return r;
+}
+
+static void
+rows_free(struct rows *r)
+{
+	free(r->x);
+	free(r->scale);
+	for (int i = 0; i < 4; i++)
+		free(r->kept[i]);
+}
+
+enum { N_QUERY = 7 };
+
+static void
+kernels_agree(void)
+{
+	static const size_t dims[] = { 1, 2, 15, 16, 17, 48, 100, 128, 200 }, ns[] = { 1, 15, 16, 33 };
+	double worst_score = 0, worst_z = 0, worst_exp = 0, plain = 0;
+	int alone = 1, among = 1, some_same = 1, wide = 1;
+
+	for (size_t t = 0; t < 4; t++)
+		for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+			for (size_t k = 0; k < sizeof ns / sizeof *ns; k++) {
+				size_t dim = dims[i], n = ns[k], n_pad = kernel_pad(dim);
+				enum attend_type type = (enum attend_type)t;
+				struct rows r = rows_new(n, dim, type);
+				float *a = xcalloc(N_QUERY * n_pad, sizeof *a), *w = xmalloc(N_QUERY * 40, sizeof *w);
+				float *first = NULL, *first_z = NULL;
+				for (size_t q = 0; q < N_QUERY; q++) {
+					unit(a + q * n_pad, dim);
+					for (size_t j = 0; j < 40; j++)
+						w[q * 40 + j] = j % 3 ? (float)rng_uniform(&rng) : 0;
+				}
+				const struct attend_kernel *kernel;
+				for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
+					float *score = xmalloc(N_QUERY * 40, sizeof *score), *z = xcalloc(N_QUERY * n_pad, sizeof *z), one[40];
+					float *out = xmalloc(n * dim, sizeof *out), *z1 = xmalloc(n_pad, sizeof *z1);
+					int is_plain = strcmp(kernel->name, "plain") == 0;
+					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, 40, NULL);
+					kernel->blend(type, r.kept[t], r.scale, n, dim, w, 40, N_QUERY, z);
+					kernel->widen(type, r.kept[t], n, dim, out);
+					for (size_t j = 0; j < n * dim; j++)
+						wide &= (type == ATTEND_I8 ? r.scale[j / dim] * out[j] : out[j]) == r.x[j];
+					for (size_t q = 0; q < N_QUERY; q++) {
+						for (size_t j = 0; j < n; j++) {
+							worst_score = fmax(worst_score, fabs(score[q * 40 + j] - mat_dot64(a + q * n_pad, r.x + j * dim, dim)));
+							kernel->scores(type, (char *)r.kept[t] + j * dim * (type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2),
+							    r.scale + j, 1, dim, a + q * n_pad, 1, one, 0, NULL);
+							alone &= memcmp(one, &score[q * 40 + j], sizeof *one) == 0;
+						}
+						/* the rows with a weight alone, by their numbers */
+						uint32_t some[40], n_some = 0;
+						float some_w[40];
+						for (size_t j = 0; j < n; j++)
+							if (w[q * 40 + j] > 0) {
+								some[n_some] = (uint32_t)j;
+								some_w[n_some++] = w[q * 40 + j];
+							}
+						memset(z1, 0, n_pad * sizeof *z1);
+						kernel->blend_some(type, r.kept[t], r.scale, some, n_some, dim, some_w, z1, NULL);
+						some_same &= memcmp(z1, z + q * n_pad, dim * sizeof *z1) == 0;
+						for (size_t d = 0; d < dim; d++) {
+							double sum = 0;
+							for (size_t j = 0; j < n; j++)
+								sum += (double)w[q * 40 + j] * r.x[j * dim + d];
+							worst_z = fmax(worst_z, fabs(z[q * n_pad + d] - sum));
+						}
+					}
+					if (!first && !is_plain) {
+						first = score;
+						first_z = z;
+						score = z = NULL;
+					} else if (first && !is_plain)
+						for (size_t q = 0; q < N_QUERY; q++)
+							among &= memcmp(first + q * 40, score + q * 40, n * sizeof *score) == 0 &&
+							    memcmp(first_z + q * n_pad, z + q * n_pad, dim * sizeof *z) == 0;
+					else
+						for (size_t q = 0; first && q < N_QUERY; q++)
+							for (size_t j = 0; j < n; j++)
+								plain = fmax(plain, fabs(first[q * 40 + j] - score[q * 40 + j]));
+					free(score);
+					free(z);
+					free(out);
+					free(z1);
+				}
+				free(first);
+				free(first_z);
+				free(a);
+				free(w);
+				rows_free(&r);
+			}
+	claim(worst_score < 1e-6 && worst_z < 3e-6, "scores and blends are those of slow sums (%.1e, %.1e), in all four types", worst_score, worst_z);
+	claim(wide, "widened rows are the numbers that were kept");
+	claim(alone, "a row's score is the same bits alone, and among any rows and queries");
+	claim(some_same, "rows of weight 0 left out change no bit of a blend");
+	claim(among, "kernels that fuse give the same bits");
+	claim(plain < 1e-6, "and the plain one the same up to rounding (%.1e)", plain);
+
+	/* weights */
+	const struct attend_kernel *kernel, *best = attend_kernel_best();
+	int same = 1, zero = 1;
+	double off_sum = 0;
+	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++)
+		for (size_t n = 1; n < 40; n += 6) {
+			float s[40], s2[40];
+			double add[40], sum[2], sum2[2], w = 0, wl = 0;
+			for (size_t j = 0; j < n; j++) {
+				s[j] = s2[j] = j == 3 ? -3e38f : (float)(rng_uniform(&rng) * 4 - 3);
+				add[j] = rng_uniform(&rng);
+			}
+			float copy[40];
+			memcpy(copy, s, n * sizeof *s);
+			kernel->weigh(s, add, n, 30, 31, .9, -80, sum);
+			best->weigh(s2, add, n, 30, 31, .9, -80, sum2);
+			for (size_t j = 0; j < n; j++) {
+				double l = (30. * copy[j] + add[j] - 31) * .9, e = l < -80 ? 0 : exp(l);
+				/* l is rounded to a float first */
+				worst_exp = fmax(worst_exp, fabs(s[j] - e) / fmax(e, 1e-34) / (2e-7 - 6e-8 * fmax(l, -80)));
+				zero &= l >= -80 || s[j] == 0;
+				w += s[j];
+				wl += l < -80 ? 0 : s[j] * l;
+			}
+			off_sum = fmax(off_sum, fmax(fabs(sum[0] - w), fabs(sum[1] - wl)));
+			if (strcmp(kernel->name, "plain") != 0)
+				same &= memcmp(s, s2, n * sizeof *s) == 0 && memcmp(sum, sum2, sizeof sum) == 0;
+		}
+	claim(worst_exp < 1, "weights are exp of the logits, as near as floats are (%.2f of that)", worst_exp);
+	claim(zero && off_sum < 1e-9 && same, "far ones weigh 0, sums are theirs, and kernels that fuse agree to the bit");
+	claim(!attend_kernel_named("none") && attend_kernel_named("plain") && attend_kernel_named(best->name) == best, "kernels have names");
+}
+
+static void
+halves(void)
+{
+	int f16 = 1, bf16 = 1, up = 1;
+
+	for (uint32_t h = 0; h < 0x7C00; h++) {
+		float x = mat_f16_float((uint16_t)h), next = mat_f16_float((uint16_t)(h + 1));
+		f16 &= mat_f16(x) == h && mat_f16(-x) == (h | 0x8000) && x == tensor_f16_to_f32((uint16_t)h);
+		/* halfway to the even one, and to the nearer one on both sides of it */
+		if (h + 1 < 0x7C00) {
+			float half = x + (next - x) / 2;
+			f16 &= mat_f16(half) == (h % 2 ? h + 1 : h) && mat_f16(nextafterf(half, 2 * half + 1)) == h + 1 && mat_f16(nextafterf(half, 0)) == h;
+			up &= mat_f16_float(mat_f16_up(half)) >= half && mat_f16_up(x) == h;
+		}
+	}
+	for (uint32_t h = 0; h < 0x7F00; h++) {
+		float x = mat_bf16_float((uint16_t)h), next = mat_bf16_float((uint16_t)(h + 1)), half = x + (next - x) / 2;
+		bf16 &= mat_bf16(x) == h && mat_bf16(half) == (h % 2 ? h + 1 : h) && mat_bf16(nextafterf(half, INFINITY)) == h + 1;
+	}
+	claim(f16 && bf16, "all floats of 16 bits read back, and what lies between goes to the nearer, or the even one");
+	claim(up, "rounding up does not round down");
+}
+
+/* -- sketches -- */
+
+static void
+sketches(void)
+{
+	static const size_t dims[] = { 1, 2, 16, 17, 64, 100, 128, 300, 384 };
+	double worst = 0, turned_off = 0;
+	int bounded = 1, same = 1;
+
+	for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+		size_t dim = dims[i], n = mat_sketch_codes(dim), n_block = mat_sketch_block(dim);
+		uint8_t *block = xaligned(n_block, 1);
+		float x[16][384], q[384], bound[16], other[16];
+		double turned[448], length = 0, most = 0, reach = 0, rest = 0, sum = 0;
+		int8_t high[448], low[448];
+		memset(block, 0, n_block);
+		unit(q, dim);
+		for (size_t r = 0; r < 16; r++) {
+			unit(x[r], dim);
+			if (r == 3)
+				memset(x[r], 0, sizeof x[r]);
+			if (r == 4)
+				memcpy(x[r], q, sizeof q);
+			if (r == 5)
+				for (size_t d = 0; d < dim; d++)
+					x[r][d] = d == 0;
+			mat_sketch_put(block, r, x[r], dim, turned);
+		}
+		mat_sketch_turn(q, dim, turned);
+		for (size_t k = 0; k < n; k++) {
+			length += turned[k] * turned[k];
+			most = fmax(most, fabs(turned[k]));
+		}
+		turned_off = fmax(turned_off, fabs(length - mat_dot64(q, q, dim)));
+		for (size_t k = 0; k < n; k++) {
+			int v = (int)rint(turned[k] / most * 32512), h = (v + 128 + 32768) / 256 - 128;
+			high[k] = (int8_t)h;
+			low[k] = (int8_t)(v - 256 * h);
+			sum += v;
+			reach += v * (most / 32512) * v * (most / 32512);
+			rest += (turned[k] - v * most / 32512) * (turned[k] - v * most / 32512);
+		}
+		struct kernel_sketch_query sq = { high, low, n, (int32_t)(15 * sum), (float)(most / 32512 / 2), (float)(sqrt(reach) * (1 + 1e-6)),
+		    (float)(sqrt(rest) + 1e-5) };
+		const struct attend_kernel *kernel;
+		for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
+			kernel->sketch(&sq, block, 1, at == 0 ? bound : other);
+			if (at > 0)
+				for (size_t r = 0; r < 16; r++)
+					same &= fabsf(bound[r] - other[r]) < 1e-6f;
+		}
+		for (size_t r = 0; r < 16; r++) {
+			double s = mat_dot64(q, x[r], dim);
+			bounded &= bound[r] >= s;
+			if (dim >= 64)
+				worst = fmax(worst, bound[r] - s);
+		}
+		free(block);
+	}
+	claim(turned_off < 1e-12, "turning keeps lengths (%.1e)", turned_off);
+	claim(bounded, "no score is above the bound of its sketch");
+	claim(worst < .45, "and no bound is far above the score (%.2f)", worst);
+	claim(same, "all kernels find the same bounds");
+}
+
+/* -- pools -- */
+
+struct world {
+	size_t n, dim;
+	float *x;
+	uint32_t *cluster;
+	uint8_t *block;
+	double *mean;
+};
+
+static const float *
+rows_of(void *arg, size_t from, size_t n, float *scratch, struct fault *f)
+{
+	const struct world *w = arg;
+
+	(void)n;
+	(void)scratch;
+	(void)f;
+	return w->x + from * w->dim;
+}
+
+static int
+span_of(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f)
+{
+	const struct world *w = arg;
+
+	(void)f;
+	/* in pieces that begin and end anywhere */
+	*out = (struct attend_span){ ATTEND_F32, w->x + from * w->dim, NULL, w->cluster + from, n > 700 ? 700 : n };
+	return 0;
+}
+
+static int
+sketch_of(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f)
+{
+	const struct world *w = arg;
+
+	(void)f;
+	*out = (struct attend_sketch){ w->block + from / 16 * mat_sketch_block(w->dim), from % 16, w->cluster + from, n > 500 ? 500 : n };
+	return 0;
+}
+
+static struct world
+world_new(size_t n, size_t dim)
+{
+	return (struct world){ n, dim, xcalloc(n * dim, sizeof(float)), xcalloc(n, sizeof(uint32_t)),
+	    xcalloc((n + 15) / 16, mat_sketch_block(dim)), xcalloc(dim, sizeof(double)) };
+}
+
+static struct attend_pool
+pool_of(struct world *w)
+{
+	double *turned = xmalloc(mat_sketch_codes(w->dim), sizeof *turned);
+
+	memset(w->block, 0, (w->n + 15) / 16 * mat_sketch_block(w->dim));
+	for (size_t j = 0; j < w->n; j++) {
+		w->cluster[j] = (uint32_t)(j % 5);
+		mat_sketch_put(w->block + j / 16 * mat_sketch_block(w->dim), j % 16, w->x + j * w->dim, w->dim, turned);
+	}
+	free(turned);
+	return (struct attend_pool){ .n_row = w->n, .dim = w->dim, .n_cluster = 5, .mean = w->mean, .rows = rows_of, .span = span_of,
+	    .sketch = sketch_of, .arg = w };
+}
+
+static void
+world_free(struct world *w)
+{
+	free(w->x);
+	free(w->cluster);
+	free(w->block);
+	free(w->mean);
+}
+
+static void
+variances(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch)
+{
+	(void)x;
+	(void)f;
+	(void)scratch;
+	for (size_t i = 0; i < n; i++)
+		variance[i] = *(const double *)user;
+}
+
+enum { PLAIN, IDENTICAL, OUTLIER, LONG, TIES, ZERO, GROUPS, N_KIND };
+static const char *const kind_name[] = { "random rows", "identical rows", "one outlier", "rows of many lengths", "near ties", "rows of zeros",
+    "groups" };
+
+static void
+fill(struct world *w, int kind)
+{
+	float *centre = xmalloc(50 * w->dim, sizeof *centre);
+
+	for (size_t c = 0; c < 50; c++)
+		unit(centre + c * w->dim, w->dim);
+	for (size_t j = 0; j < w->n; j++) {
+		float *x = w->x + j * w->dim;
+		unit(x, w->dim);
+		for (size_t d = 0; d < w->dim; d++)
+			switch (kind) {
+			case IDENTICAL: x[d] = centre[d]; break;
+			case OUTLIER: x[d] = j == 6789 ? centre[d] : .3f * x[d] - .9f * centre[d]; break;
+			case LONG: x[d] *= j % 7 == 0 ? 1.7f : j % 7 == 1 ? 1e-3f : 1; break;
+			case TIES: x[d] = centre[d] + 1e-4f * x[d]; break;
+			case ZERO: x[d] = j % 100 ? 0 : x[d]; break;
+			case GROUPS: x[d] = centre[j % 50 * w->dim + d] + .7f * x[d]; break;
+			}
+		if (kind != LONG && kind != ZERO)
+			mat_normalise(x, w->dim);
+	}
+	free(centre);
+}
+
+/* The true distance of what is told with epsilon from what is told without it is never above what is certified, and that
+   never above epsilon; T is the same to the bit; and with epsilon 0 all is. */
+static void
+bounds_hold(int kind)
+{
+	enum { N = 9500, DIM = 40, N_ASK = 6 };
+	static const double epsilon[] = { .3, .05, 1e-3, 1e-5 };
+	static const double known = 1e-4;
+	struct world w = world_new(N, DIM);
+	double bonus[5] = { 1, .2, .7, .9, .4 }, user_mean[DIM], worst = 0, n_read = 0;
+	int kept = 1, below = 1, same_t = 1, same_top = 1, exact = 1, threads = 1, sums = 1;
+	struct attend_result r, e;
+	struct fault f;
+	size_t n_sparse = 0;
+
+	fill(&w, kind);
+	struct attend_pool pool = pool_of(&w), bare = pool;
+	bare.sketch = NULL;
+	for (size_t i = 0; i < N_ASK; i++) {
+		float x[DIM];
+		unit(x, DIM);
+		for (size_t d = 0; d < DIM; d++) {
+			x[d] = i % 2 ? .3f * x[d] + w.x[6789 * DIM + d] : x[d];
+			user_mean[d] = .4 * w.x[(100 + i) * DIM + d];
+		}
+		struct attend_query q = { .x = x, .bonus = i % 3 == 2 ? bonus : NULL };
+		if (i >= 2) {
+			q.user_mean = user_mean;
+			q.query_weight = .8;
+			q.variances = variances;
+			q.user = &known;
+		}
+		struct attend_settings set = { .gain = 2, .beta = i == 5 ? 200 : 60, .alpha = 6, .kappa = .2, .lambda = 100, .n_top = 10, .n_thread = 1 };
+		struct attend *all = attend_new(&bare, &set, 1);
+		if (attend_run(all, 1, &q, &r, &f) < 0)
+			claim(0, "%s", f.text);
+		/* epsilon 0, T before the pass */
+		struct attend *first = attend_new(&pool, &set, 1);
+		attend_run(first, 1, &q, &e, &f);
+		exact &= memcmp(e.z, r.z, sizeof x) == 0 && e.entropy_nats == r.entropy_nats && e.temperature == r.temperature &&
+		    memcmp(e.item, r.item, r.n_item * sizeof *r.item) == 0 && e.certificate == 0 && e.read == 1;
+		attend_free(first);
+		for (size_t k = 0; k < sizeof epsilon / sizeof *epsilon; k++) {
+			set.epsilon = epsilon[k];
+			struct attend *some = attend_new(&pool, &set, 2);
+			struct attend_query twice[2] = { q, q };
+			struct attend_result both[2];
+			attend_run(some, 2, twice, both, &f);
+			e = both[0];
+			double off = 0, total = 0;
+			for (size_t j = 0; j < N; j++) {
+				double a = attend_weight(some, 0, j);
+				off += .5 * fabs(a - attend_weight(all, 0, j));
+				total += a;
+			}
+			/* float weights: what two ways of summing differ by */
+			kept &= off <= e.certificate + 2e-6;
+			below &= e.certificate <= epsilon[k];
+			sums &= fabs(total - 1) < 1e-9;
+			worst = fmax(worst, off / epsilon[k]);
+			same_t &= e.temperature == r.temperature && e.uncertainty == r.uncertainty;
+			for (size_t t = 0; t < r.n_item; t++)
+				same_top &= e.item[t].row == r.item[t].row && e.item[t].logit == r.item[t].logit;
+			threads &= memcmp(both[0].z, both[1].z, sizeof x) == 0 && both[0].entropy_nats == both[1].entropy_nats;
+			n_sparse += e.read < 1;
+			n_read += e.read;
+			struct rng draw = rng_at(4, i);
+			size_t row[3];
+			double propensity[3];
+			sums &= attend_choose(some, 0, &draw, 3, row, propensity) > 0 && fabs(propensity[0] - attend_weight(some, 0, row[0])) < 1e-12;
+			attend_free(some);
+			set.n_thread = 3;
+			some = attend_new(&pool, &set, 1);
+			struct attend_result t3;
+			attend_run(some, 1, &q, &t3, &f);
+			set.n_thread = 1;
+			threads &= t3.certificate == e.certificate && t3.read == e.read && t3.temperature == e.temperature;
+			attend_free(some);
+		}
+		set.epsilon = 0;
+		attend_free(all);
+	}
+	claim(kept && below, "%s: the true distance is within the certificate, that within epsilon (at most %.2f of epsilon)", kind_name[kind], worst);
+	claim(same_t && same_top, "%s: T and the best rows are those of the exact pass", kind_name[kind]);
+	claim(exact, "%s: with sketches and epsilon 0 the answer is the exact one, bit for bit", kind_name[kind]);
+	claim(threads && sums, "%s: the same from any thread and place; weights sum to 1, draws follow them (%zu of 24 read %.2f of the rows)",
+	    kind_name[kind], n_sparse, n_read / 24);
+	if (kind == GROUPS)
+		claim(n_sparse > 0, "%s: some queries read less than all", kind_name[kind]);
+	world_free(&w);
+}
+
+/* -- heads -- */
+
+static void
+heads(size_t n, size_t dim, float steep)
+{
+	enum { N_HEAD = 3, N_ASK = 5, N_TOP = 4 };
+	struct world w = world_new(n, dim);
+	struct attend_head_result r[N_ASK * N_HEAD], one[N_HEAD], other[N_ASK * N_HEAD];
+	float *a = xmalloc(N_ASK * N_HEAD * dim, sizeof *a);
+	double off = 0, off_e = 0, off_w = 0;
+	int same = 1, order = 1;
+	struct fault f;
+
+	fill(&w, GROUPS);
+	struct attend_pool pool = pool_of(&w);
+	for (size_t i = 0; i < N_ASK * N_HEAD; i++) {
+		unit(a + i * dim, dim);
+		for (size_t d = 0; d < dim; d++)
+			a[i * dim + d] *= i % 3 ? steep : 1;
+	}
+	struct attend_heads *h = attend_heads_new(&pool, N_HEAD, N_TOP, N_ASK, 1, NULL), *h3 = attend_heads_new(&pool, N_HEAD, N_TOP, N_ASK, 3, NULL);
+	claim(attend_heads_run(h, N_ASK, a, r, &f) == 0, "%zu rows of %zu: heads run", n, dim);
+	long double *weight = xmalloc(n, sizeof *weight);
+	for (size_t i = 0; i < N_ASK * N_HEAD; i++) {
+		long double most = -1e9L, total = 0, entropy = 0;
+		for (size_t j = 0; j < n; j++) {
+			weight[j] = mat_dot64(a + i * dim, w.x + j * dim, dim);
+			most = fmaxl(most, weight[j]);
+		}
+		for (size_t j = 0; j < n; j++)
+			total += weight[j] = expl(weight[j] - most);
+		for (size_t j = 0; j < n; j++) {
+			weight[j] /= total;
+			entropy -= weight[j] > 0 ? weight[j] * logl(weight[j]) : 0;
+		}
+		double z_off = 0, z_length = 0;
+		for (size_t d = 0; d < dim; d++) {
+			long double z = 0;
+			for (size_t j = 0; j < n; j++)
+				z += weight[j] * w.x[j * dim + d];
+			z_off += (double)((r[i].z[d] - z) * (r[i].z[d] - z));
+			z_length += (double)(z * z);
+		}
+		off = fmax(off, sqrt(z_off / z_length));
+		off_e = fmax(off_e, (double)fabsl(r[i].entropy_nats - entropy));
+		off_e = fmax(off_e, (double)fabsl(r[i].log_sum - (most + logl(total))) / 10);
+		for (size_t k = 0; k < r[i].n_item; k++) {
+			off_w = fmax(off_w, (double)fabsl(r[i].item[k].weight - weight[r[i].item[k].row]));
+			order &= k == 0 || r[i].item[k].logit <= r[i].item[k - 1].logit;
+		}
+		order &= r[i].n_item == (N_TOP < n ? N_TOP : n);
+	}
+	claim(off < 2e-5 && off_e < 2e-5 && off_w < 2e-5 && order, "z, entropy and items of each head are those of long sums (%.1e %.1e %.1e)", off, off_e, off_w);
+	struct attend_heads *alone = attend_heads_new(&pool, N_HEAD, N_TOP, 1, 2, NULL);
+	attend_heads_run(h3, N_ASK, a, other, &f);
+	for (size_t i = 0; i < N_ASK; i++) {
+		attend_heads_run(alone, 1, a + i * N_HEAD * dim, one, &f);
+		for (size_t k = 0; k < N_HEAD; k++) {
+			const struct attend_head_result *s = &r[i * N_HEAD + k];
+			same &= memcmp(s->z, one[k].z, dim * sizeof *s->z) == 0 && s->entropy_nats == one[k].entropy_nats && s->log_sum == one[k].log_sum;
+			same &= memcmp(s->z, other[i * N_HEAD + k].z, dim * sizeof *s->z) == 0 && s->entropy_nats == other[i * N_HEAD + k].entropy_nats;
+			same &= memcmp(s->item, one[k].item, s->n_item * sizeof *s->item) == 0;
+		}
+	}
+	claim(same, "the same bits alone and in a batch, on one, two and three threads");
+	attend_heads_free(alone);
+	attend_heads_free(h3);
+	attend_heads_free(h);
+	free(weight);
+	free(a);
+	world_free(&w);
+}
+
+int
+main(void)
+{
+	struct fault f;
+
+	rng = rng_at(31, 5);
+	claim(mat_check(&f) == 0, "the BLAS of this machine computes right");
+	kernels_agree();
+	halves();
+	sketches();
+	for (int kind = 0; kind < N_KIND; kind++)
+		bounds_hold(kind);
+	heads(1, 3, 1);
+	heads(3000, 33, 60);
+	heads(5000, 64, 300);
+	return claim_n_failed != 0;
+}
