@@ -67,11 +67,43 @@ struct replay {
 	struct eval_table table;
 };
 
+/* FILE for one system; of several each has its own, with its name before the ending: r.csv becomes r.hare.csv. */
+static void
+rankings_path(struct buf *path, const char *system, int is_one)
+{
+	const char *name = strrchr(rankings_name, '/'), *dot = strrchr(name ? name : rankings_name, '.');
+
+	buf_clear(path);
+	if (is_one) {
+		buf_puts(path, rankings_name);
+		return;
+	}
+	if (!dot || dot == rankings_name || dot[-1] == '/')
+		dot = rankings_name + strlen(rankings_name);
+	buf_put(path, rankings_name, (size_t)(dot - rankings_name));
+	buf_printf(path, ".%s%s", system, dot);
+}
+
+/* Before anything is run: there is a place for the rankings. */
+static int
+check_rankings(const struct replay *r, struct fault *f)
+{
+	struct buf path = {0};
+	int status = 0;
+
+	for (int i = 0; rankings_name && i < r->n_entry && status == 0; i++) {
+		rankings_path(&path, r->entry[i].name, r->n_entry == 1);
+		status = file_out_check(buf_string(&path), f);
+	}
+	buf_free(&path);
+	return status;
+}
+
 static int
 open_all(struct replay *r, struct fault *f)
 {
 	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, r->entry, f)) < 0 || !(r->model = model_open(model_name, f)) ||
+	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, r->entry, f)) < 0 || check_rankings(r, f) < 0 || !(r->model = model_open(model_name, f)) ||
 	    !(r->pool = pool_open(pool_name.at, pool_name.n, r->model->space, model_name, f)) ||
 	    !(r->embed = embed_open(r->model, f)) || eval_items_read(&r->items, items_name, r->pool, f) < 0)
 		return -1;
@@ -117,23 +149,6 @@ let_go(struct replay *r)
 	embed_close(r->embed);
 	pool_close(r->pool);
 	model_close(r->model);
-}
-
-/* FILE for one system; of several each has its own, with its name before the ending: r.csv becomes r.hare.csv. */
-static void
-rankings_path(struct buf *path, const char *system, int is_one)
-{
-	const char *name = strrchr(rankings_name, '/'), *dot = strrchr(name ? name : rankings_name, '.');
-
-	buf_clear(path);
-	if (is_one) {
-		buf_puts(path, rankings_name);
-		return;
-	}
-	if (!dot || dot == rankings_name || dot[-1] == '/')
-		dot = rankings_name + strlen(rankings_name);
-	buf_put(path, rankings_name, (size_t)(dot - rankings_name));
-	buf_printf(path, ".%s%s", system, dot);
 }
 
 static int

@@ -22,7 +22,7 @@ static const char *system_names = "all", *world_name = "prototype", *model_name,
 static struct opt_list pool_name, given;
 static struct eval_world_options set = { .n_user = 30, .n_round = 200, .n_row = 6000,
     .prefixes = "field::,works-with::,works-with-format::,game::,protocol::,culture::,devel::lang:,admin::,security::", .share_min = .005, .share_max = .03, .reward = .9, .base = .03, .blend = .53 };
-static size_t n_seed = 5, n_show = 1, n_tune_user = 20, split;
+static size_t n_seed = 5, n_show = 1, n_tune_user = 20, n_probe_user = 10, split;
 static int no_probes;
 
 static const struct opt opts[] = {
@@ -53,6 +53,7 @@ static const struct opt opts[] = {
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
 	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
 	{ 0, "no-probes", OPT_FLAG, &no_probes, NULL, "leave out entropy and divergence", NULL, NULL },
+	{ 0, "probe-users", OPT_SIZE, &n_probe_user, "N", "users of a world asked for entropy and divergence: the first so many", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
@@ -84,7 +85,8 @@ open_all(struct simulation *s, struct fault *f)
 {
 	static const char *const spaces[] = { "" };
 
-	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
+	/* Worlds simulated, and then no place for the log: that is told before. */
+	if ((log_name && file_out_check(log_name, f) < 0) || mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
 	    (s->n_entry = eval_pick(system_names, spaces, 1, s->entry, f)) < 0)
 		return -1;
 	if (s->is_clicks && (!(s->model = model_open(model_name, f)) ||
@@ -116,7 +118,7 @@ open_all(struct simulation *s, struct fault *f)
 			return -1;
 	}
 	s->run = (struct eval_run_options){ .n_show = n_show, .seed = set.seed, .n_thread = record_options.n_thread,
-	    .n_probe_user = no_probes ? 0 : set.n_user };
+	    .n_probe_user = no_probes ? 0 : n_probe_user };
 	return eval_table_open(&s->table, f);
 }
 

@@ -148,6 +148,28 @@ history.hit training" ]
 	[ "$stderr" = 'hare-eval: i.csv:3: column item: expected an item of the pool, got "nothing"' ]
 }
 
+@test "queries may come as vectors" {
+	hare-embed -q -m "$d/m" -c query "$d/events.csv" > x.csv
+	"${replay[@]}" --system hare,linucb-item --no-probes | untimed > text
+	hare-eval replay -m "$d/m" -p "$d/p" --events x.csv --relevance "$d/relevance.csv" --system hare,linucb-item --no-probes | untimed > vectors
+	cmp text vectors
+}
+
+@test "a place that cannot be written is told before anything is run; a full disk is an error" {
+	run -66 --separate-stderr "${replay[@]}" --system hare,cosine --rankings nowhere/r.csv
+	[[ "$stderr" == 'hare-eval: nowhere/r.hare.csv: '* ]]
+	run -66 --separate-stderr hare-eval simulate --log nowhere/log.csv
+	[ -z "$output" ]
+	run -74 sh -c "hare-eval simulate --system cosine --users 1 --seeds 1 --rounds 5 --no-probes > /dev/full"
+}
+
+@test "tables as TSV and as JSON Lines" {
+	small=(hare-eval simulate --system hare --users 2 --seeds 1 --rounds 10 --no-probes)
+	"${small[@]}" | untimed > a
+	"${small[@]}" -T | tr '\t' , | untimed | cmp - a
+	[ "$("${small[@]}" -J | jq -r 'select(.table == "reward" and .block == "all") | .system')" = hare ]
+}
+
 @test "a system that is not there is exit 64 with a sentence" {
 	run -64 --separate-stderr "${replay[@]}" --system generative
 	[ "$stderr" = 'hare-eval: generative: not available: it needs a decoder that writes queries, and there is none yet' ]
