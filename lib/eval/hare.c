@@ -19,7 +19,7 @@
 #include "eval/system.h"
 #include "mat/mat.h"
 
-enum { GAIN, ALPHA, KAPPA, LAMBDA, NOISE, BASE, HALF_LIFE, QUERY_VAR, EXPLORE, FRESH, MEMORY, N_KNOB };
+enum { GAIN, ALPHA, KAPPA, LAMBDA, NOISE, BASE, HALF_LIFE, QUERY_VAR, QUERY_MEAN, EXPLORE, FRESH, MEMORY, N_KNOB };
 enum { N_BEST = 120, N_UNSEEN = 80, N_CANDIDATE = N_BEST + N_UNSEEN };
 
 struct hare {
@@ -67,6 +67,8 @@ hare_prior(struct hare *h)
 	h->prior.base_rate = h->value[BASE];
 	h->prior.half_life = h->value[HALF_LIFE];
 	h->prior.query_var = h->value[QUERY_VAR];
+	h->prior.query_mean = h->value[QUERY_MEAN];
+	h->prior.query_gain = h->value[GAIN];
 	if (h->by_query || h->value[QUERY_VAR] < 0)
 		h->prior.has_query = 0;
 	h->dim = h->space->dim + (h->prior.has_query != 0);
@@ -77,7 +79,7 @@ hare_create(const void *arg, const struct eval_space *s, const double *value, ui
 {
 	struct hare *h = xcalloc(1, sizeof *h);
 	const double of_space[N_KNOB] = { s->gain, s->bonus, s->kappa, s->prior.lambda, s->prior.noise_var, s->prior.base_rate,
-	    s->prior.half_life, s->prior.query_var, 0, 0, 0 };
+	    s->prior.half_life, s->prior.query_var, s->prior.query_mean, 0, 0, 0 };
 	struct fault f;
 
 	(void)seed;
@@ -376,6 +378,7 @@ static const struct eval_knob name[N_KNOB] = { \
 	[BASE] = { "base", "reward expected of anything", base, {0}, 0 }, \
 	[HALF_LIFE] = { "half-life", "in steps, 0 never forgets", NAN, {0}, 0 }, \
 	[QUERY_VAR] = { "query-var", "how far users differ in what queries say; below 0 queries are not heard", query, {0}, 0 }, \
+	[QUERY_MEAN] = { "query-mean", "reward that one of a query's inner products foretells", NAN, {0}, 0 }, \
 	[EXPLORE] = { "explore", "standard deviations added in a slate; below 0 the highest logits are shown", explore, {0}, 0 }, \
 	[FRESH] = { "fresh", "share of places for rows not shown before", fresh, {0}, 0 }, \
 	[MEMORY] = { "memory", "variance of what is learnt of a row itself", 0, {0}, 0 }, \

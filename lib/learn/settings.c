@@ -48,6 +48,7 @@ void
 learn_settle(struct learn_settings *set)
 {
 	set->prior.has_query = strcmp(set->feature, "item") == 0;
+	set->prior.query_gain = set->gain;
 	if (!set->prior.has_query)
 		set->prior.query_mean = set->prior.query_var = 0;
 }
@@ -87,7 +88,7 @@ learn_settings(struct state *s, struct learn_settings *set, struct fault *f)
 			return fault(f, EX_DATAERR, "%s: was learnt by an earlier version, which did not keep what queries said; "
 			    "learn the rewards anew into another state", state_path(s));
 		if (found >= 0 && (found = get_number(s, "query_mean", &set->prior.query_mean, 0, 0, f)) == 0)
-			set->prior.query_mean = model_query_mean(set->gain);
+			set->prior.query_mean = 0;
 		learn_settle(set);
 		return found < 0 ? -1 : 1;
 	}
