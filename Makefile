@@ -1,4 +1,4 @@
-# make, make check, make asan, make bench, make install PREFIX= DESTDIR=, make uninstall
+# make, make check, make asan, make bench, make bench-learning, make install PREFIX= DESTDIR=, make uninstall
 PREFIX = /usr/local
 BUILD = build
 CFLAGS = -O3 -g
@@ -28,6 +28,7 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libhare.a $(LDLIBS)
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
+$(BUILD)/hare-eval: $(BUILD)/cmd/eval_report.o $(BUILD)/cmd/eval_plot.o $(BUILD)/cmd/eval_replay.o $(BUILD)/cmd/eval_simulate.o
 $(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
 $(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit partial pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a
@@ -51,6 +52,10 @@ asan:
 # are; BENCHES: which ones, all unless given.
 bench: all $(BENCH)
 	BUILD=$(BUILD) DATA=$(DATA) scripts/bench $(BENCHES)
+
+# One of them: what is learnt, with tables and figures in $(BUILD)/bench/learning/index.html
+bench-learning:
+	$(MAKE) bench BENCHES=learning
 
 completions: all
 	@mkdir -p $(BUILD)/completions
@@ -84,6 +89,6 @@ uninstall:
 clean:
 	rm -rf build build-asan
 
-.PHONY: all unit check asan bench completions install uninstall clean
+.PHONY: all unit check asan bench bench-learning completions install uninstall clean
 .SECONDARY:
--include $(LIB_OBJ:.o=.d) $(patsubst $(BUILD)/%,$(BUILD)/cmd/%.d,$(BIN)) $(UNIT:=.d) $(BUILD)/cmd/filter.d $(BUILD)/cmd/bandit_job.d $(BUILD)/cmd/bandit_estimate.d $(BUILD)/cmd/place.d $(BUILD)/cmd/pool_vectors.d $(wildcard $(BUILD)/cmd/attend_*.d) $(wildcard $(BUILD)/tests/bench/*.d)
+-include $(LIB_OBJ:.o=.d) $(UNIT:=.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard cmd/*.c)) $(wildcard $(BUILD)/tests/bench/*.d)

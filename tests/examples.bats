@@ -20,6 +20,8 @@ setup_file() {
 	cp questions.csv q.csv
 	cp new.csv today.csv
 	head -4 skills.csv > texts.csv
+	printf 'event,user,query\n1,ann,how do I test this?\n2,ann,make it faster\n3,bob,help\n' > events.csv
+	printf 'event,item\n1,fuzz-tests-for-a-parser\n3,authorization-matrix-tests\n' > relevance.csv
 	printf 'user,item,reward,time\nann,fuzz-tests-for-a-parser,1,1700000000\nbob,authorization-matrix-tests,0,1700000060\n' > clicks.csv
 	cut -d, -f1-3 clicks.csv > rewards.csv
 	for day in monday tuesday; do
@@ -83,6 +85,7 @@ paste_page() {
 @test "the examples of hare-update(1) run" { paste_page hare-update.1; }
 @test "the examples of hare-decode(1) run" { paste_page hare-decode.1; }
 @test "the examples of hare-state(1) run" { paste_page hare-state.1; }
+@test "the examples of hare-eval(1) run" { paste_page hare-eval.1; }
 @test "the examples of hare(7) run" { paste_page hare.7; }
 @test "the examples of the formats' pages run" {
 	for p in hare-model.5 hare-pool.5 hare-state.5; do paste_page $p; done
@@ -90,7 +93,7 @@ paste_page() {
 
 # The examples of --help: lines behind "examples:", indented; a line that ends in | or \ goes on.
 @test "the examples of --help run" {
-	for p in embed pool attend update decode state; do
+	for p in embed pool attend update decode state eval; do
 		hare-$p --help > help
 		for v in $(sed -n '/^verbs:$/,/^$/s/^  \([a-z-]*\) .*/\1/p' help); do hare-$p $v --help; done >> help
 		awk '/^examples:$/ { on = 1; next } !/^ / { on = 0 } on' help | sed 's,http://localhost:8080,'"$url"',g' > block.help

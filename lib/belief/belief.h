@@ -94,6 +94,10 @@ size_t belief_scratch(const struct belief_posterior *p);
    belief_scratch_many() doubles. */
 void belief_variances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *variance, double *scratch);
 size_t belief_scratch_many(const struct belief_posterior *p, size_t n_f);
+/* cov [n_f][n_f]: what the rewards foretold for the rows of f share, f_i' cov f_j; its diagonal are the variances, to
+   rounding. scratch of belief_scratch_covariances() doubles. O(n_f n dim + n_f n^2 + n_f^2 dim), in products of matrices. */
+void belief_covariances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *cov, double *scratch);
+size_t belief_scratch_covariances(const struct belief_posterior *p, size_t n_f);
 /* trace(cov) by that of the prior, over all but what the query says: 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 

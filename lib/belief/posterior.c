@@ -241,20 +241,31 @@ belief_scratch_many(const struct belief_posterior *p, size_t n_f)
 	return n_f * (p->dim + belief_scratch(p));
 }
 
+/* wide [n_f][dim] = the features with what the query says of them, stretched. */
+static void
+widen_features(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *wide)
+{
+	size_t dim = p->dim, n_plain = p->n_plain;
+
+	for (size_t i = 0; i < n_f; i++) {
+		const float *f_i = f + i * n_plain;
+		for (size_t d = 0; d < n_plain; d++)
+			wide[i * dim + d] = f_i[d];
+		if (n_plain < dim)
+			wide[i * dim + n_plain] = p->stretch * said_of(p, f_i, x);
+	}
+}
+
 void
 belief_variances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *variance, double *scratch)
 {
 	size_t dim = p->dim, n_plain = p->n_plain, n = belief_scratch(p);
 	double *wide = scratch, *y = p->is_sums ? wide : scratch + n_f * dim;
 
+	widen_features(p, f, x, n_f, wide);
 	for (size_t i = 0; i < n_f; i++) {
-		const float *f_i = f + i * n_plain;
-		double said = p->stretch * said_of(p, f_i, x);
-		for (size_t d = 0; d < n_plain; d++)
-			wide[i * dim + d] = f_i[d];
-		if (n_plain < dim)
-			wide[i * dim + n_plain] = said;
-		variance[i] = mat_dot64(f_i, f_i, n_plain) + said * said;
+		double said = n_plain < dim ? wide[i * dim + n_plain] : 0;
+		variance[i] = mat_dot64(f + i * n_plain, f + i * n_plain, n_plain) + said * said;
 	}
 	if (!p->is_sums)
 		mat_mul64(wide, n_f, dim, p->g, n, y);
@@ -264,6 +275,37 @@ belief_variances(const struct belief_posterior *p, const float *f, const float *
 		double v = p->is_sums ? known : (variance[i] - known) / p->lambda;
 		variance[i] = v > 0 ? v : 0;
 	}
+}
+
+void
+belief_covariances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *cov, double *scratch)
+{
+	size_t dim = p->dim, n = belief_scratch(p);
+	double *wide = scratch, *y = p->is_sums ? wide : scratch + n_f * dim;
+
+	widen_features(p, f, x, n_f, wide);
+	if (!p->is_sums) {
+		mat_mul64(wide, n_f, dim, wide, n_f, cov);
+		if (n > 0) {
+			double *known = scratch + n_f * (dim + n);
+			mat_mul64(wide, n_f, dim, p->g, n, y);
+			mat_solve_many64(p->l, n, y, n_f, 0);
+			mat_mul64(y, n_f, n, y, n_f, known);
+			for (size_t i = 0; i < n_f * n_f; i++)
+				cov[i] -= known[i];
+		}
+		for (size_t i = 0; i < n_f * n_f; i++)
+			cov[i] /= p->lambda;
+		return;
+	}
+	mat_solve_many64(p->l, n, y, n_f, 0);
+	mat_mul64(y, n_f, n, y, n_f, cov);
+}
+
+size_t
+belief_scratch_covariances(const struct belief_posterior *p, size_t n_f)
+{
+	return belief_scratch_many(p, n_f) + n_f * n_f;
 }
 
 double

@@ -1,0 +1,129 @@
+/* What the verbs of hare-eval share: systems by name, and the tables that do not depend on the task. */
+#include "eval.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/rng.h"
+#include "eval/measure.h"
+
+static int
+add(struct eval_entry *entry, int n, const struct eval_system *s, size_t space, const char *space_name, struct fault *f)
+{
+	for (int i = 0; i < n; i++)
+		if (entry[i].system == s && entry[i].space == space)
+			return n;
+	if (n == EVAL_ENTRIES_MAX)
+		return fault(f, EX_USAGE, "--system: more than %d systems", EVAL_ENTRIES_MAX);
+	entry[n] = (struct eval_entry){ .system = s, .space = space };
+	snprintf(entry[n].name, sizeof entry[n].name, "%s%s%s", s->name, space ? "@" : "", space ? space_name : "");
+	return n + 1;
+}
+
+static int
+find_space(const char *at, size_t length, const char *const *space, size_t n_space, size_t *found, struct fault *f)
+{
+	for (*found = 0; *found < n_space; ++*found)
+		if (span_is((struct span){ at, length }, space[*found]))
+			return 0;
+	return fault(f, EX_USAGE, "no space \"%s\" here", fault_quote(at, length));
+}
+
+int
+eval_pick(const char *names, const char *const *space, size_t n_space, struct eval_entry *entry, struct fault *f)
+{
+	int n = 0;
+
+	for (const char *at = names; ; ) {
+		size_t length = strcspn(at, ","), n_name = strcspn(at, "@,"), where = 0;
+		if (n_name < length && find_space(at + n_name + 1, length - n_name - 1, space, n_space, &where, f) < 0)
+			return -1;
+		if (n_name == 3 && memcmp(at, "all", 3) == 0) {
+			for (size_t i = 0; eval_systems[i] && n >= 0; i++)
+				n = add(entry, n, eval_systems[i], where, space[where], f);
+		} else {
+			const struct eval_system *s = eval_system_find(at, n_name, f);
+			n = s ? add(entry, n, s, where, space[where], f) : -1;
+		}
+		if (n < 0 || !at[length])
+			return n;
+		at += length + 1;
+	}
+}
+
+int
+eval_report_constants(struct eval_table *out, const struct eval_entry *e, const struct eval_constants *c, struct fault *f)
+{
+	for (size_t k = 0; k < e->system->n_knob; k++) {
+		struct eval_line line = { "constants", e->name, NULL, e->system->knob[k].name, c->from[k], c->value[k], NAN, 0 };
+		if (eval_table_put(out, line, f) < 0)
+			return -1;
+	}
+	if (isnan(c->score))
+		return 0;
+	struct eval_line line = { "constants", e->name, NULL, "hit", "training", c->score, NAN, 0 };
+	return eval_table_put(out, line, f);
+}
+
+int
+eval_report_time(struct eval_table *out, const char *name, double cpu_s, size_t n_step, struct fault *f)
+{
+	struct eval_line line = { "time", name, NULL, "cpu_us", "all", 1e6 * cpu_s / (double)(n_step ? n_step : 1), NAN, n_step };
+
+	return eval_table_put(out, line, f);
+}
+
+static double
+mean_reward(const struct eval_run *r, size_t n_step)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n_step * r->n_show; i++)
+		sum += (double)r->reward[i];
+	return sum / (double)(n_step * r->n_show);
+}
+
+int
+eval_report_probes(struct eval_table *out, const struct eval_entry *e, const struct eval_constants *c,
+    const struct eval_space *space, const struct eval_task *task, const struct eval_run_options *o, const struct eval_run *r,
+    struct fault *f)
+{
+	if (o->n_probe == 0 || r->n_probe_user == 0)
+		return 0;
+	if (eval_report_divergence(out, e->name, r, f) < 0)
+		return -1;
+	if (!r->attends)
+		return 0;
+	if (eval_report_entropy(out, "entropy", e->name, r, f) < 0)
+		return -1;
+	for (int chance = 0; chance < 2 && !e->system->is_ablation; chance++) {
+		struct eval_run_options control = *o;
+		struct eval_run run;
+		control.feedback = chance ? EVAL_CHANCE : EVAL_ZERO;
+		control.rate = mean_reward(r, task->n_step);
+		int status = eval_run(&run, e->system, c->value, space, task, &control, f);
+		if (status == 0)
+			status = eval_report_entropy(out, chance ? "entropy-chance" : "entropy-zero", e->name, &run, f);
+		eval_run_free(&run);
+		if (status < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void
+eval_choose_probes(struct eval_run_options *o, size_t n_query)
+{
+	struct rng r = rng_at(o->seed, hash64("probes", 6, 0));
+
+	o->n_probe = n_query < EVAL_PROBES ? n_query : EVAL_PROBES;
+	for (size_t i = 0; i < o->n_probe; ) {
+		size_t j = 0;
+		o->probe[i] = (uint32_t)rng_below(&r, n_query);
+		while (o->probe[j] != o->probe[i])
+			j++;
+		i += j == i;
+	}
+}
