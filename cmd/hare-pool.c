@@ -533,7 +533,7 @@ put_info(struct pool *pool, struct record_out *out, uint64_t n_byte, struct faul
 	struct pool_whole whole = pool_whole(pool);
 	ok = ok && put_pair(out, &r, "store", pool_store_name(pool_format_of(pool).store), f) == 0 &&
 	    put_pair(out, &r, "sketch", pool_has_sketch(pool) ? "yes" : "no", f) == 0 &&
-	    (whole.n == 0 || (put_count(out, &r, "whole_rows", whole.n, f) == 0 && put_count(out, &r, "first_row", whole.first, f) == 0));
+	    (whole.n == 0 || (put_count(out, &r, "whole", whole.n, f) == 0 && put_count(out, &r, "begins_at", whole.first, f) == 0));
 	buf_free(&columns);
 	record_row_free(&r);
 	return ok;

@@ -419,7 +419,7 @@ bounds_hold(int kind)
 			q.variances = variances;
 			q.user = &known;
 		}
-		struct attend_settings set = { .gain = 2, .beta = i == 5 ? 200 : 60, .alpha = 6, .kappa = .2, .lambda = 100, .n_top = 10, .n_thread = 1 };
+		struct attend_settings set = { .gain = 2, .beta = i == 5 ? 200 : i == 4 ? 3000 : 60, .alpha = 6, .kappa = .2, .lambda = 100, .n_top = 10, .n_thread = 1 };
 		struct attend *all = attend_new(&bare, &set, 1);
 		if (attend_run(all, 1, &q, &r, &f) < 0)
 			claim(0, "%s", f.text);

@@ -359,9 +359,9 @@ refused() {
 	hare-pool shard -n 2 -o s p
 	[ "$(value rows s.0)" = 2048 ]
 	[ "$(value rows s.1)" = 2952 ]
-	[ "$(value whole_rows s.1)" = 5000 ]
-	[ "$(value first_row s.1)" = 2048 ]
-	[ -z "$(value whole_rows p)" ]
+	[ "$(value whole s.1)" = 5000 ]
+	[ "$(value begins_at s.1)" = 2048 ]
+	[ -z "$(value whole p)" ]
 	hare-pool shard -n 7 -o t p
 	[ "$(for i in 0 1 2 3 4 5 6; do value rows t.$i; done | tr '\n' ' ')" = '0 1024 1024 0 1024 1024 904 ' ]
 	hare-pool merge -o m t.*

@@ -202,6 +202,12 @@ move_rows(struct attend *a, size_t tile, size_t first, struct worker *w)
 	a->kernel->weigh(w->near, NULL, b->n[tile] - first, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
 	/* rounding may have left a bit more than was there */
 	b->unread[tile] = fmax(0, b->unread[tile] - sum[0]) + 1e-12 * sum[0];
+	if (sum[0] > 1) {       /* and much more than is left now: then what is left is summed again */
+		size_t n = a->pool.n_row - tile * TILE_ROWS < TILE_ROWS ? a->pool.n_row - tile * TILE_ROWS : TILE_ROWS;
+		memcpy(w->near, attend_weights(a, b->i, tile), n * sizeof *w->near);
+		a->kernel->weigh(w->near, NULL, n, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+		b->unread[tile] = sum[0];
+	}
 	if (blend_rows(a, tile, first, b->n[tile], w, sum) == 0)
 		b->known[tile] += sum[0];
 }
@@ -361,6 +367,7 @@ add_up(struct attend *a, int is_new, struct sums *s)
 		s->known += b->known[tile];
 		s->highest = fmaxf(s->highest, a->most[b->i * a->n_tile + tile]);
 	}
+	s->unread *= 1 + 1e-5;  /* weights are floats, of logits that are floats */
 	for (size_t t = 0; t < a->set.n_thread; t++)
 		for (size_t k = 0; k < N_BIN; k++)
 			s->count[k] += SAMPLE * (double)b->count[t][k];
