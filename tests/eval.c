@@ -257,9 +257,9 @@ cluster(void *arg, size_t row)
 }
 
 static void
-variances(const void *user, const float *x, size_t n, double *variance, double *scratch)
+variances(const void *user, const float *x, const float *row_f, size_t n, double *variance, double *scratch)
 {
-	belief_variances(user, x, n, variance, scratch);
+	belief_variances(user, row_f, x, n, variance, scratch);
 }
 
 static void
@@ -267,9 +267,9 @@ test_hare(void)
 {
 	struct shown h[N_STEP];
 	double value[EVAL_KNOBS], bonus[N_CLUSTER], scratch[DIM], worst = 0, worst_mean = 0;
-	float weight[N], q[DIM], row_f[DIM];
-	struct belief *belief = belief_new(DIM);
-	struct belief_posterior *posterior = belief_posterior_new(DIM);
+	float weight[N], q[DIM], row_f[DIM + 1];
+	struct belief *belief = belief_new(DIM + 1);
+	struct belief_posterior *posterior = belief_posterior_new(DIM + 1);
 	struct belief_cluster *of[N_CLUSTER];
 	uint32_t top[3];
 
@@ -278,30 +278,37 @@ test_hare(void)
 	for (size_t c = 0; c < N_CLUSTER; c++)
 		of[c] = belief_cluster_new(DIM);
 	make_history(h, 8);
-	void *user = taught(&eval_hare, value, h, N_STEP);
+	/* the highest logits, no slate */
+	for (size_t i = 0; i < eval_hare_greedy.n_knob; i++)
+		if (strcmp(eval_hare_greedy.knob[i].name, "explore") == 0)
+			value[i] = -1;
+	void *user = taught(&eval_hare_greedy, value, h, N_STEP);
 	belief_solve(posterior, belief, &space.prior, &f);
 	for (size_t t = 0; t < N_STEP; t++) {
-		attend_aim(space.query + h[t].query * DIM, belief_mean(posterior), space.gain, DIM, q);
+		attend_aim(space.query + h[t].query * DIM, belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior),
+		    belief_mean(posterior), space.gain, DIM, q);
 		mat_normalise(q, DIM);
 		for (size_t i = 0; i < 2; i++) {
 			belief_cluster_learn(of[space.cluster[h[t].row[i]]], q);
 			for (size_t d = 0; d < DIM; d++)
 				row_f[d] = space.x[h[t].row[i] * DIM + d] - space.mean[d];
+			belief_extend(row_f, space.query + h[t].query * DIM, DIM, row_f);
 			belief_learn(belief, row_f, h[t].reward[i], (double)t, 0, &f);
 		}
 		belief_solve(posterior, belief, &space.prior, &f);
 	}
 	struct attend_pool pool = { .n_row = N, .dim = DIM, .n_cluster = N_CLUSTER, .mean = space.mean64, .rows = rows, .cluster = cluster };
 	struct attend_settings set = { .gain = space.gain, .beta = space.beta, .alpha = space.bonus * space.beta, .kappa = space.kappa,
-	    .lambda = space.prior.lambda, .n_top = 3, .n_thread = 1 };
+	    .lambda = space.prior.lambda, .query_var = space.prior.query_var, .n_top = 3, .n_thread = 1 };
 	struct attend *attend = attend_new(&pool, &set, 1);
 	int same_top = 1;
 	for (size_t k = 0; k < N_QUERY; k++) {
-		struct attend_query query = { .x = space.query + k * DIM, .user_mean = belief_mean(posterior), .variances = variances,
+		struct attend_query query = { .x = space.query + k * DIM,
+		    .query_weight = belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior), .user_mean = belief_mean(posterior), .variances = variances,
 		    .user = posterior, .n_scratch = belief_scratch_many(posterior, ATTEND_N_SHARP), .bonus = bonus };
 		struct attend_result result;
 		struct eval_ask ask = ask_of(k, 0);
-		attend_aim(query.x, query.user_mean, space.gain, DIM, q);
+		attend_aim(query.x, query.query_weight, query.user_mean, space.gain, DIM, q);
 		mat_normalise(q, DIM);
 		for (size_t c = 0; c < N_CLUSTER; c++) {
 			belief_cluster_solve(of[c], &f);
@@ -309,7 +316,7 @@ test_hare(void)
 		}
 		attend_run(attend, 1, &query, &result, &f);
 		eval_hare.attend(user, &ask, weight, &f);
-		eval_hare.rank(user, &ask, 3, top, &f);
+		eval_hare_greedy.rank(user, &ask, 3, top, &f);
 		for (size_t i = 0; i < 3; i++)
 			same_top &= top[i] == result.item[i].row;
 		for (size_t i = 0; i < N; i++)
@@ -320,6 +327,7 @@ test_hare(void)
 				row_f[d] = space.x[i * DIM + d] - space.mean[d];
 				twin += (double)row_f[d] * belief_mean(posterior)[d];
 			}
+			twin += belief_mean(posterior)[DIM] * mat_dot64(row_f, ask.x, DIM);
 			eval_hare.foretell(user, &ask, &i, 1, &mean, &sd, &f);
 			worst_mean = fmax(worst_mean, fabs(mean - twin));
 		}

@@ -468,6 +468,8 @@ model(void)
 	};
 
 	model_defaults(&m);
+	m.query_share = 1;
+	m.prior.query_var = .05;
 	m.gain = 1 / 3.;
 	m.centre = centre;
 	m.mean = mean;
@@ -489,8 +491,8 @@ model(void)
 		claim(model_put(w, &m, &f) == 0 && tensor_commit(w, &f) == 0, "a model is written");
 		got = model_open("m", &f);
 		if (k > 0 && !bad[k - 1].why) {
-			claim(got && got->prior.query_var == 0 && got->prior.has_query && got->prior.query_mean == 1,
-			    "a model of before queries were heard opens, with a query_var of 0");
+			claim(got && got->prior.query_var == 0 && got->prior.has_query && got->prior.query_mean == 0,
+			    "a model of before queries were heard opens, and does not hear them");
 			model_close(got);
 			continue;
 		}

@@ -2,7 +2,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
-	hare-embed fit -o m -d 16 --clusters 4 --seed 1 -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv"
+	hare-embed fit --query-share 1 --query-var .05 -o m -d 16 --clusters 4 --seed 1 -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv"
 	hare-embed -m m -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv" | hare-pool build -m m -o p
 	hare-embed fit -o other -d 16 --clusters 4 --seed 2 -c instructions < "$BATS_TEST_DIRNAME/data/skills.csv"
 	# 3,000 rewards of 60 users, with times, ids and queries

@@ -33,7 +33,6 @@ struct belief_prior {
 	double half_life;       /* in units of time of the observations; 0 never forgets */
 	int has_query;          /* the last number of f is what the query said; else the next two are not read */
 	double query_mean;      /* weight of what the query says, where nothing is known */
-	double query_gain;      /* how many times itself a weight counts in attention: g */
 	double query_var;       /* how far users differ in it, >= 0; 0: not at all, it stays at query_mean */
 };
 
@@ -83,8 +82,8 @@ void belief_posterior_free(struct belief_posterior *p);
 /* 0, or -1 with *f set (EX_DATAERR) if the sums are not those of any data (not positive definite). */
 int belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f);
 const double *belief_mean(const struct belief_posterior *p);            /* [dim], borrowed */
-/* What the query counts in attention, 1 for nobody: 1 + query_gain (w - query_mean), w the last number of a mean [dim]; 1
-   without a query. */
+/* How many times as much the query says as of nobody: the last number of a mean [dim] by query_mean; 1 without a query,
+   or if query_mean is 0. */
 double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
 /* f' cov f, never negative; with a query f and x have dim - 1 numbers, and it is [f ; x'f]' cov [f ; x'f], x = NULL for
    x = 0. With prior only it is |f|^2 / lambda + query_var (x'f)^2. O(n dim + n^2) or O(dim^2). Several threads may ask one

@@ -198,7 +198,7 @@ belief_mean(const struct belief_posterior *p)
 double
 belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior)
 {
-	return prior->has_query ? 1 + prior->query_gain * (mean[dim - 1] - prior->query_mean) : 1;
+	return prior->has_query && prior->query_mean != 0 ? mean[dim - 1] / prior->query_mean : 1;
 }
 
 size_t

@@ -530,6 +530,8 @@ embed_fit_write(struct embed_fit *fit, const char *path, struct embed_report *re
 	if (!fit->o.net && (fit->o.vectors ? fit_vectors(fit, f) : fit_tfidf(fit, f)) < 0)
 		return -1;
 	model_defaults(&m);
+	m.query_share = fit->o.query_share;
+	m.prior.query_var = fit->o.query_var;
 	m.dim = fit->dim;
 	m.n_cluster = codebook_make(&fit->book, n_cluster_of(fit), fit->o.n_thread, &centre);
 	m.centre = centre;

@@ -68,7 +68,6 @@ hare_prior(struct hare *h)
 	h->prior.half_life = h->value[HALF_LIFE];
 	h->prior.query_var = h->value[QUERY_VAR];
 	h->prior.query_mean = h->value[QUERY_MEAN];
-	h->prior.query_gain = h->value[GAIN];
 	if (h->by_query || h->value[QUERY_VAR] < 0)
 		h->prior.has_query = 0;
 	h->dim = h->space->dim + (h->prior.has_query != 0);

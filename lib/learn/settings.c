@@ -48,7 +48,6 @@ void
 learn_settle(struct learn_settings *set)
 {
 	set->prior.has_query = strcmp(set->feature, "item") == 0;
-	set->prior.query_gain = set->gain;
 	if (!set->prior.has_query)
 		set->prior.query_mean = set->prior.query_var = 0;
 }

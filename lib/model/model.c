@@ -17,7 +17,7 @@ model_defaults(struct model *m)
 	m->beta = 0;
 	m->query_share = 0;
 	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .05, .base_rate = .03, .half_life = 0,
-	    .has_query = 1, .query_mean = 0, .query_gain = m->gain, .query_var = .05 };
+	    .has_query = 1, .query_mean = 0, .query_var = 0 };
 }
 
 double
@@ -70,7 +70,6 @@ read_constants(struct model *m, struct fault *f)
 		*c[i].value = v;
 	}
 	m->prior.has_query = 1;
-	m->prior.query_gain = m->gain;
 	m->prior.query_mean = m->query_share * model_query_mean(m->gain);
 	if (!isfinite(m->prior.query_mean))
 		return fault(f, EX_DATAERR, "%s: gain: expected 0 or a number whose reciprocal is finite, got %s", tensor_path(m->file),

@@ -25,15 +25,15 @@ struct model {
 	double widening;                /* kappa */
 	double bonus;                   /* alpha / beta */
 	double beta;                    /* scale of the logits; 0: by the pool, attend_beta() */
-	double query_share;             /* of what the query adds to a logit, the part that foretells rewards: 1, or 0 where a
-	                                   logit of the query is no reward, as in a trained MODEL. query_mean = share / gain */
+	double query_share;             /* of what the query adds to a logit, the part that foretells rewards; 0: queries are not
+	                                   heard by beliefs. query_mean = share / gain */
 	struct belief_prior prior;      /* of users, learnt from items and queries */
 	const char *source;             /* "tfidf", "vectors" or "endpoint" */
 	struct tensor_file *file;
 };
 
 /* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .05, base_rate .03,
-   half_life 0, query_var .05 */
+   half_life 0, query_share 0, query_var 0: queries choose, but nothing is learnt of what they say */
 void model_defaults(struct model *m);
 /* 1 / gain, so that attention to gain (w x + u) begins with the query as it is; 0 for gain 0, where users do not count. */
 double model_query_mean(double gain);
