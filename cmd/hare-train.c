@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "pool/pool.h"
 #include "record/record.h"
+#include "train/evidence.h"
 #include "train/train.h"
 
 enum { BATCH = 1024 };
@@ -232,6 +233,132 @@ run_prior(const struct opt_program *p, int n_operand, char **operand)
 	return train(p, n_operand, operand, &o);
 }
 
+/* -- evidence -- */
+
+static int half_life, hear;
+
+static const struct opt evidence_opts[] = {
+	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "whose constants are to fit, trained or not", NULL, "HARE_MODEL" },
+	{ 'p', "pool", OPT_LIST, &pools, "POOL", "its items; may be given again", NULL, "HARE_POOL" },
+	{ 'o', "output", OPT_FILE, &output, "MODEL", "the MODEL to write, of the same space", NULL, NULL },
+	{ 0, "half-life", OPT_FLAG, &half_life, NULL, "also whether users change, and how fast", NULL, NULL },
+	{ 0, "hear", OPT_FLAG, &hear, NULL, "also what queries foretell, from the column x", NULL, NULL },
+	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
+	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
+};
+
+struct rewards {
+	const struct model *model;
+	struct pool *pool;
+	struct evidence *evidence;
+	int user, x, item, reward;
+	float *x_at, *f, *scratch;      /* [dim] */
+};
+
+static int
+read_reward(struct rewards *r, struct record_in *in, size_t i, struct fault *f)
+{
+	size_t dim = r->model->dim, row;
+	struct span id = record_cell(in, i, r->item);
+	double reward;
+
+	if (record_number(in, i, r->reward, &reward, f) < 0 || (r->x >= 0 && record_vector(in, i, r->x, r->x_at, dim, f) < 0))
+		return -1;
+	int found = pool_lookup(r->pool, id, &row, f);
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return record_fault(in, i, r->item, f, "no item \"%s\" in the pool", fault_quote(id.at, id.n));
+	const float *at = pool_rows(r->pool, row, 1, r->scratch, f);
+	if (!at)
+		return -1;
+	for (size_t d = 0; d < dim; d++)
+		r->f[d] = at[d] - r->model->mean[d];
+	evidence_add(r->evidence, record_cell(in, i, r->user), r->f, r->x >= 0 ? mat_dot64(r->x_at, r->f, dim) : 0, reward);
+	return 0;
+}
+
+static int
+read_rewards(struct rewards *r, struct record_in *in, struct fault *f)
+{
+	ptrdiff_t n;
+
+	if ((r->user = record_need(in, "user", f)) < 0 || (r->item = record_need(in, "item", f)) < 0 ||
+	    (r->reward = record_need(in, "reward", f)) < 0 || (hear && record_need(in, "x", f) < 0))
+		return -1;
+	r->x = hear ? record_find(in, "x") : -1;
+	while ((n = record_batch(in, BATCH, f)) > 0)
+		for (size_t i = 0; i < (size_t)n; i++)
+			if (read_reward(r, in, i, f) < 0 && record_bad(in, f) < 0)
+				return -1;
+	return (int)n;
+}
+
+static int
+fit_constants(struct rewards *r, struct fault *f)
+{
+	struct model m = *r->model;
+	struct evidence_constants c = { m.prior.lambda, m.prior.noise_var, m.prior.base_rate, m.prior.half_life, m.prior.query_mean,
+		m.prior.query_var };
+	struct evidence_report report;
+
+	if (evidence_fit(r->evidence, &c, hear, half_life, record_options.n_thread, &report, f) < 0)
+		return -1;
+	m.prior.lambda = c.lambda;
+	m.prior.noise_var = c.noise_var;
+	m.prior.base_rate = c.base_rate;
+	m.prior.half_life = c.half_life;
+	if (hear) {
+		/* Queries that foretell less than nothing are not heard. */
+		m.query_share = c.query_mean > 0 ? c.query_mean * m.gain : 0;
+		m.prior.query_var = c.query_var;
+	}
+	if (record_options.verbose) {
+		warnx("%zu rewards of %zu users; log density of a reward %.4f before, %.4f after", report.n_reward, report.n_user,
+		    report.before, report.after);
+		warnx("lambda %.4g, noise_var %.4g, base_rate %.4g, half_life %.4g, query_share %.4g, query_var %.4g", m.prior.lambda,
+		    m.prior.noise_var, m.prior.base_rate, m.prior.half_life, m.query_share, m.prior.query_var);
+	}
+	return train_write_constants(r->model, &m, output, f);
+}
+
+static int
+run_evidence(const struct opt_program *p, int n_operand, char **operand)
+{
+	struct rewards r = {0};
+	struct record_in *in = NULL;
+	struct model *model = NULL;
+	struct fault f;
+	int done = -1;
+
+	n_operand = filter_take_pools(&pools, n_operand, operand);
+	if (!model_path)
+		opt_usage(p, "-m MODEL is missing");
+	if (pools.n == 0)
+		opt_usage(p, "-p POOL is missing");
+	if (!output)
+		opt_usage(p, "-o MODEL is missing");
+	if (mat_check(&f) < 0 || file_out_check(output, &f) < 0 || !(model = model_open(model_path, &f)) ||
+	    !(r.pool = pool_open(pools.at, pools.n, model->space, model_path, &f)) || !(in = record_open(n_operand, operand, &f)))
+		goto end;
+	r.model = model;
+	r.evidence = evidence_new(model->dim);
+	r.x_at = xmalloc(model->dim, sizeof *r.x_at);
+	r.f = xmalloc(model->dim, sizeof *r.f);
+	r.scratch = xmalloc(model->dim, sizeof *r.scratch);
+	if (read_rewards(&r, in, &f) == 0 && fit_constants(&r, &f) == 0)
+		done = 0;
+end:
+	done = filter_finish(in, NULL, done < 0 ? f.status : EX_OK, &f);
+	free(r.x_at);
+	free(r.f);
+	free(r.scratch);
+	evidence_free(r.evidence);
+	pool_close(r.pool);
+	model_close(model);
+	return done;
+}
+
 #define USAGE "[-qvT] -m MODEL -p POOL -o TRAINED [--rounds N] [--ridge W] [--seed N] [file ...]"
 
 static const struct opt_program program_attention = {
@@ -257,11 +384,19 @@ static const struct opt_program program_prior = {
 	.opts = opts,
 	.run = run_prior,
 };
-static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, NULL };
+static const struct opt_program program_evidence = {
+	.name = "evidence",
+	.summary = "fit the constants of beliefs to rewards",
+	.usage = "[-qvT] -m MODEL -p POOL -o MODEL [--half-life] [--hear] [file ...]",
+	.opts = evidence_opts,
+	.examples = "hare-train evidence -v -m skills.model -p skills.pool -o fitted.model rewards.csv\n",
+	.run = run_evidence,
+};
+static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, &program_evidence, NULL };
 static const struct opt_program program = {
 	.name = "hare-train",
 	.summary = "learn from the logs of other users",
-	.usage = "attention | query | prior [options] [file ...]",
+	.usage = "attention | query | prior | evidence [options] [file ...]",
 	.verbs = verbs,
 };
 

@@ -94,3 +94,19 @@ setup() {
 	run -64 hare-train nothing
 	run -64 hare-train
 }
+@test "train: evidence writes a model of the same space with other constants, which everything takes" {
+	cut -d, -f1,3,4 "$x" > rewards.csv
+	run --separate-stderr hare-train evidence -v -m "$m" -p "$p" -o fitted rewards.csv
+	[ "$status" -eq 0 ]
+	[[ "$stderr" == *"800 rewards of 40 users"* ]]
+	run ! cmp -s fitted "$m"
+	printf 'query\nhelp with tests\n' | hare-embed -q -m fitted -c query | hare-attend -m fitted -p "$p" > a.csv
+	[ "$(wc -l < a.csv)" -eq 2 ]
+	hare-train evidence -m "$t" -p "$tp" -o fitted2 rewards.csv
+	hare-embed -q -m fitted2 --as item -c title "$data/skills.csv" | head -n 3 > one.csv
+	hare-embed -q -m "$t" --as item -c title "$data/skills.csv" | head -n 3 | cmp - one.csv
+	hare-train evidence -m "$m" -p "$p" -o heard --hear --half-life "$x"
+	run -65 --separate-stderr hare-train evidence -m "$m" -p "$p" -o none --hear rewards.csv
+	[[ "$stderr" == *"x"* ]]
+	[ ! -e none ]
+}

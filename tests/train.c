@@ -10,11 +10,12 @@
 #include "claim.h"
 #include "embed/embed.h"
 #include "mat/mat.h"
+#include "train/evidence.h"
 #include "train/inside.h"
 
 enum { DIM = 6, ITEMS = 40, USERS = 12, QUERIES = 5, CLICKS = 240 };
 
-static float rows[ITEMS * DIM], asked[QUERIES * DIM];
+static float rows[ITEMS * DIM], question[QUERIES * DIM];
 
 static void
 random_unit(float *x, uint64_t stream)
@@ -36,12 +37,12 @@ make_log(void)
 	for (size_t j = 0; j < ITEMS; j++)
 		random_unit(rows + j * DIM, j);
 	for (size_t k = 0; k < QUERIES; k++)
-		random_unit(asked + k * DIM, 1000 + k);
+		random_unit(question + k * DIM, 1000 + k);
 	for (size_t i = 0; i < CLICKS; i++) {
 		char name[16];
 		size_t user = i % USERS, item = (user < 6 ? 0 : 10) + rng_below(&r, 10);
 		int n = snprintf(name, sizeof name, "u%zu", user);
-		train_log_add(log, (struct span){ name, (size_t)n }, asked + rng_below(&r, QUERIES) * DIM, item, 1 + (double)(i % 3));
+		train_log_add(log, (struct span){ name, (size_t)n }, question + rng_below(&r, QUERIES) * DIM, item, 1 + (double)(i % 3));
 	}
 	return log;
 }
@@ -219,11 +220,11 @@ test_fit(void)
 		worst = fmax(worst, fabs(dot(item[j], item[j], DIM + 1) - 1));
 	}
 	claim(worst < 1e-5, "items are of unit length (off by %.1e)", worst);
-	/* what was clicked is ranked first, though neither the query nor the user's belief is asked for more than its logit */
+	/* what was clicked is ranked first, though neither the query nor the user's belief is question for more than its logit */
 	size_t n_hit = 0;
 	for (size_t k = 0; k < QUERIES; k++) {
 		size_t best = 0;
-		embed_from_base(e, EMBED_QUERY, asked + k * DIM, query);
+		embed_from_base(e, EMBED_QUERY, question + k * DIM, query);
 		for (size_t j = 1; j < ITEMS; j++)
 			if (dot(query, item[j], DIM + 1) > dot(query, item[best], DIM + 1))
 				best = j;
@@ -238,7 +239,7 @@ test_fit(void)
 	model_close(m);
 
 	struct train_log *few = train_log_new(DIM);
-	train_log_add(few, (struct span){ "a", 1 }, asked, 0, 1);
+	train_log_add(few, (struct span){ "a", 1 }, question, 0, 1);
 	claim(train_attention(base, rows, ITEMS, few, &o, path[0], &report, &f) < 0 && f.status == EX_DATAERR &&
 	    strstr(f.text, "at least 10 clicks"), "a log too small is told (%s)", f.text);
 	train_log_free(few);
@@ -289,6 +290,101 @@ test_prior(void)
 	train_log_free(log);
 }
 
+/* log N(r; b + w c, K) by elimination in long double. */
+static double
+slow_density(const float *f, const double *asked, const double *reward, size_t n, const struct evidence_constants *c)
+{
+	long double a[8][9], square = 0, log_det = 0, e[8];
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j < n; j++) {
+			long double k = 0;
+			for (size_t d = 0; d < DIM; d++)
+				k += (long double)f[i * DIM + d] * f[j * DIM + d];
+			a[i][j] = k / c->lambda + c->query_var * asked[i] * asked[j];
+		}
+		a[i][i] += c->half_life > 0 ? c->noise_var * exp2l((long double)(n - 1 - i) / c->half_life) : c->noise_var;
+		a[i][n] = e[i] = reward[i] - c->base_rate - c->query_mean * asked[i];
+	}
+	for (size_t r = 0; r < n; r++) {
+		log_det += logl(a[r][r]);
+		for (size_t q = 0; q < n; q++)
+			if (q != r) {
+				long double g = a[q][r] / a[r][r];
+				for (size_t k = r; k <= n; k++)
+					a[q][k] -= g * a[r][k];
+			}
+	}
+	for (size_t r = 0; r < n; r++)
+		square += e[r] * a[r][n] / a[r][r];
+	return (double)(-.5L * (square + log_det + n * logl(2 * 3.14159265358979323846L)));
+}
+
+static void
+test_evidence(void)
+{
+	struct evidence_constants c = { 3, .2, .1, 0, .5, .3 }, fitted;
+	struct evidence_report report;
+	struct fault fault;
+	struct evidence *e = evidence_new(DIM);
+	double slow = 0;
+
+	for (uint64_t user = 0; user < 3; user++) {
+		float f[8 * DIM];
+		double asked[8], reward[8];
+		struct rng r = rng_at(31, user);
+		for (size_t i = 0; i < 8; i++) {
+			for (size_t d = 0; d < DIM; d++)
+				f[i * DIM + d] = (float)rng_normal(&r);
+			asked[i] = rng_normal(&r);
+			reward[i] = rng_normal(&r);
+			evidence_add(e, (struct span){ (const char *)&user, sizeof user }, f + i * DIM, asked[i], reward[i]);
+		}
+		c.half_life = 5;
+		slow += slow_density(f, asked, reward, 8, &c);
+	}
+	claim(fabs(evidence_of(e, &c) - slow) < 1e-9 * fabs(slow), "the evidence is the density spelt out, with a half-life too (%.9f)", slow);
+	evidence_free(e);
+
+	/* constants by which rewards were made are found again */
+	e = evidence_new(DIM);
+	for (uint64_t user = 0; user < 300; user++) {
+		struct rng r = rng_at(32, user);
+		double u[DIM], w = .5 + .3 * rng_normal(&r);
+		for (size_t d = 0; d < DIM; d++)
+			u[d] = rng_normal(&r) / sqrt(25);
+		for (size_t i = 0; i < 60; i++) {
+			float f[DIM];
+			double asked = rng_normal(&r), reward = .2 + w * asked + .3 * rng_normal(&r);
+			for (size_t d = 0; d < DIM; d++) {
+				f[d] = (float)rng_normal(&r);
+				reward += u[d] * f[d];
+			}
+			evidence_add(e, (struct span){ (const char *)&user, sizeof user }, f, asked, reward);
+		}
+	}
+	fitted = (struct evidence_constants){ 1, 1, 0, 0, 0, 0 };
+	int done = evidence_fit(e, &fitted, 1, 1, 2, &report, &fault);
+	claim(done == 0 && report.n_reward == 18000 && report.n_user == 300 && report.after > report.before, "a log is fitted");
+	claim(fabs(fitted.base_rate - .2) < .02 && fabs(fitted.query_mean - .5) < .06, "means are found again (%.3f, %.3f)",
+	    fitted.base_rate, fitted.query_mean);
+	claim(fitted.lambda > 18 && fitted.lambda < 35 && fitted.noise_var > .07 && fitted.noise_var < .12 && fitted.query_var > .06 &&
+	    fitted.query_var < .13 && fitted.half_life == 0, "and variances within a step (%.3g, %.3g, %.3g), and that nobody changes",
+	    fitted.lambda, fitted.noise_var, fitted.query_var);
+	struct evidence_constants one = { 1, 1, 0, 0, 0, 0 }, two = one;
+	struct evidence_report other;
+	evidence_fit(e, &one, 0, 0, 1, &other, &fault);
+	evidence_fit(e, &two, 0, 0, 2, &other, &fault);
+	claim(memcmp(&one, &two, sizeof one) == 0, "one thread and two find the same bits");
+	evidence_free(e);
+	e = evidence_new(DIM);
+	float f[DIM] = { 1 };
+	for (size_t i = 0; i < 20; i++)
+		evidence_add(e, (struct span){ "a", 1 }, f, 0, 0);
+	claim(evidence_fit(e, &one, 0, 0, 1, &other, &fault) < 0 && strstr(fault.text, "all the same"), "rewards that are all the same are told");
+	evidence_free(e);
+}
+
 int
 main(void)
 {
@@ -299,5 +395,6 @@ main(void)
 	test_gradient();
 	test_prior();
 	test_fit();
+	test_evidence();
 	return claim_n_failed > 0;
 }

@@ -70,4 +70,7 @@ struct train_report {
 int train_attention(const struct model *base, const float *rows, size_t n_row, struct train_log *log,
     const struct train_options *o, const char *path, struct train_report *report, struct fault *f);
 
+/* A copy of base with the constants of m, which has all else from base: of the same space. 0, or -1 with *f set. */
+int train_write_constants(const struct model *base, const struct model *m, const char *path, struct fault *f);
+
 #endif

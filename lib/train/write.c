@@ -164,30 +164,32 @@ parts(const struct space *s, struct part out[N_PART])
 	return n;
 }
 
-/* The tensors of base that make its vectors; its clusters and mean have others in their place. */
+/* The tensors of base that make its vectors; clusters and mean are written by model_put(). */
 static int
 is_kept(const char *name)
 {
 	return strcmp(name, "centre") != 0 && strcmp(name, "mean") != 0;
 }
 
+/* m beside what of base it is made of; s NULL: the space of base. */
 static int
-write_file(const struct model *base, const struct model *m, const struct space *s, const struct train_options *o,
-    const char *path, struct fault *f)
+write_file(const struct model *base, const struct model *m, const struct space *s, uint64_t seed, const char *path, struct fault *f)
 {
 	static const char *const settings[] = { "seed", "n_text", "n_empty", "n_term", "endpoint_url", "endpoint_model", "vectors",
-		"sif_a", "bigrams", "stop_words", "idf_power", "pair_weight", "min_df", "max_df", "variance_share", NULL };
+		"sif_a", "bigrams", "stop_words", "idf_power", "pair_weight", "min_df", "max_df", "variance_share", "base_dim", "base_space", "train_seed", NULL };
 	struct tensor_writer *w = tensor_create(path, "model", f);
 	struct part part[N_PART];
 	struct tensor about;
-	size_t n_part = parts(s, part), n = tensor_count(base->file);
+	size_t n_part = s ? parts(s, part) : 0, n = tensor_count(base->file);
 
 	if (!w)
 		return -1;
 	model_declare(w, m);
-	tensor_set_meta(w, "base_dim", "%zu", s->base_dim);
-	tensor_set_meta(w, "base_space", "%s", base->space);
-	tensor_set_meta(w, "train_seed", "%llu", (unsigned long long)o->seed);
+	if (s) {
+		tensor_set_meta(w, "base_dim", "%zu", s->base_dim);
+		tensor_set_meta(w, "base_space", "%s", base->space);
+		tensor_set_meta(w, "train_seed", "%llu", (unsigned long long)seed);
+	}
 	for (size_t i = 0; settings[i]; i++)
 		if (tensor_meta(base->file, settings[i]))
 			tensor_set_meta(w, settings[i], "%s", tensor_meta(base->file, settings[i]));
@@ -290,9 +292,15 @@ train_write(const struct model *base, const struct trained *t, const float *rows
 	for (size_t i = 0; i < n_part; i++)
 		hash128_add(h, part[i].at, part[i].n_byte);
 	hash128_hex(h, m.space);
-	int e = write_file(base, &m, &s, o, path, f);
+	int e = write_file(base, &m, &s, o->seed, path, f);
 	free(centre);
 	free(mean);
 	free_space(&s);
 	return e;
+}
+
+int
+train_write_constants(const struct model *base, const struct model *m, const char *path, struct fault *f)
+{
+	return write_file(base, m, NULL, 0, path, f);
 }
