@@ -391,20 +391,21 @@ KNOBS(no_base, NAN, NAN, NAN, 0, NAN, 1, .5);
 KNOBS(no_slate, NAN, NAN, NAN, NAN, NAN, -1, 0);
 KNOBS(no_query, NAN, NAN, NAN, NAN, -1, 1, .5);
 
-/* Where queries say little and may be asked again: the user counts for more, a row's own rewards too, and misses for less. */
-static const struct eval_knob for_vague[N_KNOB] = {
-	[GAIN] = { "gain", "weight of the user beside the query", 7, { 2, 4, 7 }, 3 },
+/* Chosen on training users. The defaults are for short queries that say little and are asked again: the user counts for more, a
+   row's own rewards too, and misses for less. */
+static const struct eval_knob for_tuning[N_KNOB] = {
+	[GAIN] = { "gain", "weight of the user beside the query", 7, { 2, 4, 7, 12 }, 4 },
 	[ALPHA] = { "alpha", "weight of the bonus, in units of beta", 0, {0}, 0 },
 	[KAPPA] = { "kappa", "widening by uncertainty", NAN, {0}, 0 },
 	[LAMBDA] = { "lambda", "precision of the prior", NAN, {0}, 0 },
 	[NOISE] = { "noise", "variance of a reward", .08, {0}, 0 },
-	[BASE] = { "base", "reward expected of anything", .01, { .01, .03 }, 2 },
+	[BASE] = { "base", "reward expected of anything", .01, { .01, .03, .2, .6 }, 4 },
 	[HALF_LIFE] = { "half-life", "in steps, 0 never forgets", NAN, {0}, 0 },
 	[QUERY_VAR] = { "query-var", "how far users differ in what queries say; below 0 queries are not heard", -1, {0}, 0 },
 	[QUERY_MEAN] = { "query-mean", "reward that one of a query's inner products foretells", 0, {0}, 0 },
-	[EXPLORE] = { "explore", "standard deviations added in a slate", 2, {0}, 0 },
+	[EXPLORE] = { "explore", "standard deviations added in a slate", 2, { .3, 1, 2 }, 3 },
 	[FRESH] = { "fresh", "share of places for rows not shown before", .6, {0}, 0 },
-	[MEMORY] = { "memory", "variance of what is learnt of a row itself", .01, { .003, .01 }, 2 },
+	[MEMORY] = { "memory", "variance of what is learnt of a row itself", .01, { 0, .003, .01, .05 }, 4 },
 };
 
 static const int by_query = 1;
@@ -425,4 +426,4 @@ const struct eval_system eval_hare_greedy = { .name = "hare-greedy", .title = "t
     HARE(no_slate) };
 const struct eval_system eval_hare_deaf = { .name = "hare-deaf", .title = "that does not learn what queries say", .is_ablation = 1,
     HARE(no_query) };
-const struct eval_system eval_hare_vague = { .name = "hare-vague", .title = "HARE for queries that say little", HARE(for_vague) };
+const struct eval_system eval_hare_tuned = { .name = "hare-tuned", .title = "HARE with constants chosen on other users", HARE(for_tuning) };

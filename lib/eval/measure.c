@@ -62,8 +62,14 @@ double
 eval_score(const struct eval_run *r, const struct eval_task *t)
 {
 	static const struct eval_block all = { "all", 1, SIZE_MAX };
-	double *value = xmalloc(t->n_user, sizeof *value), mean, error;
+	double *value, mean, error, sum = 0;
 
+	if (r->n_show == 1) {
+		for (size_t i = 0; i < t->n_step; i++)
+			sum += (double)r->reward[i];
+		return sum / (double)t->n_step;
+	}
+	value = xmalloc(t->n_user, sizeof *value);
 	eval_hits(r, t, &all, EVAL_HIT, value);
 	eval_mean(value, t->n_user, &mean, &error);
 	free(value);

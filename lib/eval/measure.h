@@ -30,7 +30,7 @@ extern const struct eval_block eval_simulate_blocks[];  /* 1-10, 11-50, 51-200, 
 enum { EVAL_HIT1, EVAL_HIT, EVAL_NEW, EVAL_MEASURES };
 /* value [n_user]: NAN for a user without steps in the block. */
 void eval_hits(const struct eval_run *r, const struct eval_task *t, const struct eval_block *block, int measure, double *value);
-/* Mean over users of hits over all steps: what constants are chosen by. */
+/* What constants are chosen by: the mean over users of hits over all steps; where one row is shown, the mean reward. */
 double eval_score(const struct eval_run *r, const struct eval_task *t);
 
 enum { CALIBRATION_STEPS = 10, CALIBRATION_LEVELS = 3, CALIBRATION_BINS = 10 };
