@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/thread.h"
+#include "embed/embed.h"
 #include "eval.h"
 #include "eval/measure.h"
 #include "eval/world.h"
@@ -18,7 +19,7 @@
 #include "pool/pool.h"
 #include "record/record.h"
 
-static const char *system_names = "all", *world_name = "prototype", *model_name, *queries_name, *log_name, *plots_name;
+static const char *system_names = "all", *world_name = "prototype", *model_name, *queries_name, *log_name, *plots_name, *trained_name;
 static struct opt_list pool_name, given;
 static struct eval_world_options set = { .n_user = 30, .n_round = 200, .n_row = 6000,
     .prefixes = "field::,works-with::,works-with-format::,game::,protocol::,culture::,devel::lang:,admin::,security::", .share_min = .005, .share_max = .03, .reward = .9, .base = .03, .blend = .53 };
@@ -37,6 +38,7 @@ static const struct opt opts[] = {
 	{ 0, "show", OPT_SIZE, &n_show, "N", "items shown in a round", NULL, NULL },
 	{ 'm', "model", OPT_FILE, &model_name, "MODEL", "clicks: the embedding space, and the constants of HARE", NULL, "HARE_MODEL" },
 	{ 'p', "pool", OPT_LIST, &pool_name, "POOL", "clicks: items, with a column tags", NULL, "HARE_POOL" },
+	{ 0, "trained", OPT_FILE, &trained_name, "TRAINED", "clicks: of hare-train on MODEL: systems run in its space", NULL, NULL },
 	{ 0, "interests", OPT_STRING, &set.prefixes, "PREFIXES", "clicks: how tags begin that are interests, split by commas", NULL, NULL },
 	{ 0, "rows", OPT_SIZE, &set.n_row, "N", "clicks: candidates, drawn by the seed", NULL, NULL },
 	{ 0, "share-min", OPT_REAL, &set.share_min, "P", "clicks: share of the candidates that an interest has at least", NULL, NULL },
@@ -61,7 +63,8 @@ static const struct opt opts[] = {
 struct simulation {
 	struct eval_entry entry[EVAL_ENTRIES_MAX];
 	int n_entry, is_clicks;
-	struct model *model;
+	struct model *model, *trained;  /* trained: NULL, or whose space systems run in */
+	struct embed *embed;            /* of trained */
 	struct pool *pool;
 	struct eval_world *world;       /* [n_seed] */
 	struct eval_world tuning;
@@ -74,8 +77,11 @@ struct simulation {
 static int
 make_world(struct simulation *s, struct eval_world *w, const struct eval_world_options *o, struct fault *f)
 {
-	if (s->is_clicks)
-		return eval_world_clicks(w, o, s->model, s->pool, f);
+	if (s->is_clicks) {
+		if (eval_world_clicks(w, o, s->model, s->pool, f) < 0)
+			return -1;
+		return s->trained ? eval_space_train(&w->space, s->embed, s->trained, o->n_thread, o->cosine_bytes, f) : 0;
+	}
 	eval_world_prototype(w, o);
 	return 0;
 }
@@ -91,6 +97,8 @@ open_all(struct simulation *s, struct fault *f)
 		return -1;
 	if (s->is_clicks && (!(s->model = model_open(model_name, f)) ||
 	    !(s->pool = pool_open(pool_name.at, pool_name.n, s->model->space, model_name, f))))
+		return -1;
+	if (trained_name && (!(s->trained = model_open(trained_name, f)) || !(s->embed = embed_open(s->trained, f))))
 		return -1;
 	set.queries = !queries_name ? (s->is_clicks ? EVAL_AMBIGUOUS : EVAL_INFORMATIVE) :
 	    strcmp(queries_name, "informative") == 0 ? EVAL_INFORMATIVE : strcmp(queries_name, "empty") == 0 ? EVAL_EMPTY : EVAL_AMBIGUOUS;
@@ -132,6 +140,8 @@ let_go(struct simulation *s)
 	free(s->best);
 	eval_world_close(&s->tuning);
 	pool_close(s->pool);
+	embed_close(s->embed);
+	model_close(s->trained);
 	model_close(s->model);
 }
 
@@ -342,6 +352,8 @@ run_simulate(const struct opt_program *p, int n_operand, char **operand)
 	n_operand = filter_take_pools(&pool_name, n_operand, operand);
 	if (n_operand > 0)
 		opt_usage(p, "unexpected operand %s", operand[0]);
+	if (trained_name && (!s.is_clicks || log_name))
+		opt_usage(p, "--trained goes with --world clicks, and without --log");
 	if (s.is_clicks && !model_name)
 		opt_usage(p, "expected a MODEL: -m or HARE_MODEL");
 	if (s.is_clicks && pool_name.n == 0)

@@ -133,6 +133,35 @@ eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thre
 	}
 }
 
+int
+eval_space_train(struct eval_space *s, const struct embed *e, const struct model *m, size_t n_thread, size_t cosine_bytes,
+    struct fault *f)
+{
+	size_t dim = m->dim;
+
+	if (!embed_is_trained(e) || embed_base_dim(e) != s->dim)
+		return fault(f, EX_DATAERR, "%s: expected a MODEL of hare-train on vectors of %zu numbers", tensor_path(m->file), s->dim);
+	struct eval_space to = { .n = s->n, .dim = dim, .n_cluster = m->n_cluster, .beta = m->beta, .gain = m->gain, .kappa = m->widening,
+	    .bonus = m->bonus, .prior = m->prior };
+	float *query = xmalloc(s->n_query * dim, sizeof *query);
+	size_t n_query = s->n_query;
+	to.x = xmalloc(s->n * dim, sizeof *to.x);
+	to.cluster = xmalloc(s->n, sizeof *to.cluster);
+	to.mean = xmalloc(dim, sizeof *to.mean);
+	for (size_t i = 0; i < s->n; i++) {
+		embed_from_base(e, EMBED_ITEM, s->x + i * s->dim, to.x + i * dim);
+		to.cluster[i] = (uint32_t)model_cluster(m, to.x + i * dim);
+	}
+	for (size_t i = 0; i < n_query; i++)
+		embed_from_base(e, EMBED_QUERY, s->query + i * s->dim, query + i * dim);
+	memcpy(to.mean, m->mean, dim * sizeof *to.mean);
+	finish_space(&to);
+	eval_space_close(s);
+	*s = to;
+	eval_space_ask(s, query, n_query, n_thread, cosine_bytes);
+	return 0;
+}
+
 const float *
 eval_space_cosine(const struct eval_space *s, size_t query, float *scratch)
 {

@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "belief/belief.h"
+#include "embed/embed.h"
 #include "model/model.h"
 #include "pool/pool.h"
 
@@ -41,6 +42,10 @@ void eval_space_of(struct eval_space *s, float *x, size_t n, size_t dim);
 void eval_space_close(struct eval_space *s);
 /* Takes query [n_query][dim] over, in place of those before. */
 void eval_space_ask(struct eval_space *s, float *query, size_t n_query, size_t n_thread, size_t cosine_bytes);
+/* Moves candidates and queries into the space of a MODEL of hare-train(1), trained on the one that s is in, with its constants.
+   e is of m. 0, or -1 with *f set (EX_DATAERR) if it is not trained, or on vectors of another length. */
+int eval_space_train(struct eval_space *s, const struct embed *e, const struct model *m, size_t n_thread, size_t cosine_bytes,
+    struct fault *f);
 /* Inner products [n] of a query with all candidates: borrowed, or put into scratch [n]. */
 const float *eval_space_cosine(const struct eval_space *s, size_t query, float *scratch);
 

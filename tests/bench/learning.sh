@@ -67,6 +67,19 @@ if [ -n "$events" ]; then
 	show 'Intervals of 50, 80 and 95 percent cover (foretold and observed rewards by tenths are in the CSV)' replay calibration
 	show 'Microseconds an event' replay time 1
 	figures replay
+	# the same events in the space that the clicks of the train users teach
+	mlr --icsv --ocsv join -j event -f "$d/events.train.csv" then cut -o -f user,query,item "$d/clicks.train.csv" |
+		hare-embed -q -m "$out/model" -c query | hare-train attention -v -m "$out/model" -p "$out/pool" -o "$out/trained" &&
+		hare-embed -q -m "$out/trained" --as item -c title,text "$DATA/pool.csv.gz" | hare-pool build -q -m "$out/trained" -o "$out/trained.pool" ||
+		echo "bench failed: no trained space"
+	run trained replay -m "$out/trained" -p "$out/trained.pool" --items "$d/items.csv" --events "$d/events.dev.csv" \
+		--relevance "$d/relevance.dev.csv.gz" --system hare,hare-greedy,hare-alpha0,hare-nouser,cosine
+	show 'Trained on the clicks of the train users: hits, percent' trained hit
+	show 'Entropy of attention in nats' trained entropy 1
+	show 'control: rewards of 0' trained entropy-zero 1
+	show 'control: rewards drawn' trained entropy-chance 1
+	show 'Two users, one query' trained divergence 1
+	show 'Intervals of 50, 80 and 95 percent cover' trained calibration
 else
 	echo "no events in DATA: nothing is replayed"
 fi
@@ -100,5 +113,17 @@ if gzip -dc "$DATA/pool.csv.gz" | head -n 1 | grep -q '\btags\b'; then
 	sparse --reward .3
 	any --any
 	END
+	# learnt from 150 people of one half of the interests, tried on others of the same half and of the other one
+	clicks clicks-log --seeds 1 --split 1 --first-user 1000 --users 150 --no-probes --tune-users 0 --system hare --log "$out/clicks.log"
+	hare-train attention -v -m "$out/model" -p "$out/pool" -o "$out/clicks.trained" "$out/clicks.log" || echo "bench failed: nothing learnt"
+	for half in 1 2; do
+		for in_space in untrained trained; do
+			trained=
+			[ $in_space = untrained ] || trained="--trained $out/clicks.trained"
+			# shellcheck disable=SC2086
+			clicks "clicks-$in_space-$half" --seeds 1 --split $half --no-probes --system hare,hare-greedy,hare-nouser,linucb-user $trained
+			show "Clicks, half $half of the interests, $in_space on half 1" "clicks-$in_space-$half" reward
+		done
+	done
 fi
 echo; echo "page: $out/index.html"
