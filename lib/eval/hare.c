@@ -391,22 +391,25 @@ KNOBS(no_base, NAN, NAN, NAN, 0, NAN, 1, .5);
 KNOBS(no_slate, NAN, NAN, NAN, NAN, NAN, -1, 0);
 KNOBS(no_query, NAN, NAN, NAN, NAN, -1, 1, .5);
 
-/* Chosen on training users. The defaults are for short queries that say little and are asked again: the user counts for more, a
-   row's own rewards too, and misses for less. */
-static const struct eval_knob for_tuning[N_KNOB] = {
-	[GAIN] = { "gain", "weight of the user beside the query", 7, { 2, 4, 7, 12 }, 4 },
-	[ALPHA] = { "alpha", "weight of the bonus, in units of beta", 0, {0}, 0 },
-	[KAPPA] = { "kappa", "widening by uncertainty", NAN, {0}, 0 },
-	[LAMBDA] = { "lambda", "precision of the prior", NAN, {0}, 0 },
-	[NOISE] = { "noise", "variance of a reward", .08, {0}, 0 },
-	[BASE] = { "base", "reward expected of anything", .01, { .01, .03, .2, .6 }, 4 },
-	[HALF_LIFE] = { "half-life", "in steps, 0 never forgets", NAN, {0}, 0 },
-	[QUERY_VAR] = { "query-var", "how far users differ in what queries say; below 0 queries are not heard", -1, {0}, 0 },
-	[QUERY_MEAN] = { "query-mean", "reward that one of a query's inner products foretells", 0, {0}, 0 },
-	[EXPLORE] = { "explore", "standard deviations added in a slate", 2, { .3, 1, 2 }, 3 },
-	[FRESH] = { "fresh", "share of places for rows not shown before", .6, {0}, 0 },
-	[MEMORY] = { "memory", "variance of what is learnt of a row itself", .01, { 0, .003, .01, .05 }, 4 },
-};
+/* Chosen on training users. The defaults of the first are for short queries that say little and are asked again: the user counts
+   for more, a row's own rewards too, and misses for less. Those of the second hear queries, and rewards are frequent. */
+#define TUNED(name, gain, lambda, noise, base, query, query_mean, explore) \
+static const struct eval_knob name[N_KNOB] = { \
+	[GAIN] = { "gain", "weight of the user beside the query", gain, { 2, 4, 7, 12 }, 4 }, \
+	[ALPHA] = { "alpha", "weight of the bonus, in units of beta", 0, {0}, 0 }, \
+	[KAPPA] = { "kappa", "widening by uncertainty", NAN, {0}, 0 }, \
+	[LAMBDA] = { "lambda", "precision of the prior", lambda, { 3, 10, 30, 100 }, 4 }, \
+	[NOISE] = { "noise", "variance of a reward", noise, { .03, .08 }, 2 }, \
+	[BASE] = { "base", "reward expected of anything", base, { .01, .03, .2, .6 }, 4 }, \
+	[HALF_LIFE] = { "half-life", "in steps, 0 never forgets", NAN, {0}, 0 }, \
+	[QUERY_VAR] = { "query-var", "how far users differ in what queries say; below 0 queries are not heard", query, { -1, .05, 1 }, 3 }, \
+	[QUERY_MEAN] = { "query-mean", "reward that one of a query's inner products foretells", query_mean, { .25, .5 }, 2 }, \
+	[EXPLORE] = { "explore", "standard deviations added in a slate", explore, { .3, 1, 2 }, 3 }, \
+	[FRESH] = { "fresh", "share of places for rows not shown before", .6, {0}, 0 }, \
+	[MEMORY] = { "memory", "variance of what is learnt of a row itself", .01, { 0, .003, .01, .05 }, 4 }, \
+}
+TUNED(for_tuning, 7, 100, .08, .01, -1, .25, 2);
+TUNED(for_hearing, 2, 10, .03, .2, 1, .5, .3);
 
 static const int by_query = 1;
 
@@ -427,3 +430,5 @@ const struct eval_system eval_hare_greedy = { .name = "hare-greedy", .title = "t
 const struct eval_system eval_hare_deaf = { .name = "hare-deaf", .title = "that does not learn what queries say", .is_ablation = 1,
     HARE(no_query) };
 const struct eval_system eval_hare_tuned = { .name = "hare-tuned", .title = "HARE with constants chosen on other users", HARE(for_tuning) };
+const struct eval_system eval_hare_heard = { .name = "hare-heard", .title = "the same, beginning with queries that are heard", .is_ablation = 1,
+    HARE(for_hearing) };
