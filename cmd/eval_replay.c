@@ -160,7 +160,7 @@ write_rankings(const struct replay *r, const char *system, const struct eval_run
 	buf_puts(&text, "event,rank,item\n");
 	for (size_t step = 0; step < r->events.task.n_step; step++)
 		for (size_t i = 0; i < run->n_show; i++) {
-			struct span event = eval_names_at(&r->events.event, r->events.event_of[step]);
+			struct span event = names_at(&r->events.event, r->events.event_of[step]);
 			struct span id = pool_id(r->pool, r->items.row[run->shown[step * run->n_show + i]]);
 			if (memchr(event.at, ',', event.n) || memchr(event.at, '"', event.n) || memchr(event.at, '\n', event.n)) {
 				buf_putc(&text, '"');
@@ -211,7 +211,7 @@ item_label(const void *arg, uint32_t row)
 static int
 plot(struct replay *r, const struct eval_run *heat, struct fault *f)
 {
-	struct span query = r->run.n_probe ? eval_names_at(&r->queries.text, r->run.probe[0]) : (struct span){0};
+	struct span query = r->run.n_probe ? names_at(&r->queries.text, r->run.probe[0]) : (struct span){0};
 	struct buf text = {0};
 
 	buf_put(&text, query.at, query.n);

@@ -43,7 +43,7 @@ find_event(const struct eval_events *e, const struct record_in *in, size_t i, in
 {
 	struct span id = record_cell(in, i, column);
 
-	*event = eval_names_find(&e->event, id);
+	*event = names_find(&e->event, id);
 	if (*event == SIZE_MAX)
 		return record_fault(in, i, column, f, "no such event: \"%s\"", fault_quote(id.at, id.n));
 	return 0;
@@ -119,7 +119,7 @@ static int
 query_number(struct eval_queries *q, const struct record_in *in, size_t i, int column, int is_vector, uint32_t *number,
     struct fault *f)
 {
-	size_t n_before = q->text.n, at = eval_names_add(&q->text, record_cell(in, i, column));
+	size_t n_before = q->text.n, at = names_add(&q->text, record_cell(in, i, column));
 
 	*number = (uint32_t)at;
 	if (at < n_before)
@@ -144,7 +144,7 @@ void
 eval_queries_free(struct eval_queries *q)
 {
 	embed_scratch_free(q->scratch);
-	eval_names_free(&q->text);
+	names_free(&q->text);
 	free(q->x);
 	*q = (struct eval_queries){0};
 }
@@ -184,10 +184,10 @@ row_of_events(void *arg, struct record_in *in, size_t i, struct fault *f)
 	size_t n_before = e->event.n;
 	struct span id = record_cell(in, i, r->event_column);
 
-	if (eval_names_add(&e->event, id) < n_before)
+	if (names_add(&e->event, id) < n_before)
 		return record_fault(in, i, r->event_column, f, "event \"%s\" was there before", fault_quote(id.at, id.n));
 	e->user_of = xgrow(e->user_of, &r->n_user_of_max, e->event.n, sizeof *e->user_of);
-	e->user_of[n_before] = eval_names_add(&e->user, record_cell(in, i, r->user_column));
+	e->user_of[n_before] = names_add(&e->user, record_cell(in, i, r->user_column));
 	e->query_of = xgrow(e->query_of, &r->n_query_max, e->event.n, sizeof *e->query_of);
 	return query_number(r->queries, in, i, r->query_column, r->is_vector, &e->query_of[n_before], f);
 }
@@ -298,8 +298,8 @@ eval_events_read(struct eval_events *e, const char *events, const char *relevanc
 void
 eval_events_free(struct eval_events *e)
 {
-	eval_names_free(&e->event);
-	eval_names_free(&e->user);
+	names_free(&e->event);
+	names_free(&e->user);
 	free(e->first);
 	free(e->event_of);
 	free(e->query);

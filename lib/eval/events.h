@@ -14,21 +14,10 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "embed/embed.h"
 #include "eval/run.h"
 #include "pool/pool.h"
-
-/* Texts, each once, by the number of their first coming. {0} holds none. */
-struct eval_names {
-	struct buf bytes;
-	size_t *start;                  /* [n + 1] */
-	uint32_t *slot;                 /* [n_slot], number plus one */
-	size_t n, n_max, n_slot;
-};
-size_t eval_names_add(struct eval_names *a, struct span name);
-size_t eval_names_find(const struct eval_names *a, struct span name);   /* SIZE_MAX: not there */
-struct span eval_names_at(const struct eval_names *a, size_t i);        /* borrowed until the next is added */
-void eval_names_free(struct eval_names *a);
 
 /* Rows of the pool that are candidates, and back. */
 struct eval_items {
@@ -45,14 +34,14 @@ struct eval_queries {
 	const struct embed *embed;
 	struct embed_scratch *scratch;  /* made when first needed */
 	size_t dim;
-	struct eval_names text;
+	struct names text;
 	float *x;                       /* [text.n][dim] */
 	size_t n_x_max;
 };
 void eval_queries_free(struct eval_queries *q);
 
 struct eval_events {
-	struct eval_names event, user;
+	struct names event, user;
 	struct eval_task task;          /* its arrays are these: */
 	size_t *first, *event_of;       /* [n_user + 1], [n_step]: number of the event */
 	uint32_t *query;

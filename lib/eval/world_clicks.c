@@ -25,7 +25,7 @@
 enum { INTERESTS = 2, USER, QUERY };
 
 struct clicks {
-	struct eval_names tag;          /* all that have a prefix */
+	struct names tag;          /* all that have a prefix */
 	size_t n_used;                  /* tags that are interests of this run's users */
 	uint32_t *used;                 /* [n_used] */
 	/* tags of candidates and of what is left, those of row i from tag_first[i] on */
@@ -45,7 +45,7 @@ clicks_free(void *own)
 {
 	struct clicks *c = own;
 
-	eval_names_free(&c->tag);
+	names_free(&c->tag);
 	free(c->used);
 	free(c->tag_first);
 	free(c->tags);
@@ -143,7 +143,7 @@ read_tags(struct clicks *c, const struct eval_world_options *o, struct pool *poo
 		while (next_tag(&text, &tag))
 			if (has_prefix(tag, o->prefixes)) {
 				c->tags = xgrow(c->tags, &n_tags_max, n_tags + 1, sizeof *c->tags);
-				c->tags[n_tags++] = (uint32_t)eval_names_add(&c->tag, tag);
+				c->tags[n_tags++] = (uint32_t)names_add(&c->tag, tag);
 			}
 		c->tag_first[i + 1] = n_tags;
 	}

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "base/thread.h"
 #include "mat/mat.h"
-#include "train/index.h"
 
 enum { REWARD_MAX = 256 };              /* of a user */
 
@@ -19,7 +19,7 @@ struct person {
 
 struct evidence {
 	size_t dim, n_cap;
-	struct index *users;
+	struct names users;
 	struct person *person;          /* [users' n] */
 };
 
@@ -29,7 +29,6 @@ evidence_new(size_t dim)
 	struct evidence *e = xcalloc(1, sizeof *e);
 
 	e->dim = dim;
-	e->users = index_new();
 	return e;
 }
 
@@ -38,13 +37,13 @@ evidence_free(struct evidence *e)
 {
 	if (!e)
 		return;
-	for (size_t i = 0; i < index_n(e->users); i++) {
+	for (size_t i = 0; i < e->users.n; i++) {
 		free(e->person[i].f);
 		free(e->person[i].asked);
 		free(e->person[i].reward);
 		free(e->person[i].gram);
 	}
-	index_free(e->users);
+	names_free(&e->users);
 	free(e->person);
 	free(e);
 }
@@ -52,7 +51,7 @@ evidence_free(struct evidence *e)
 void
 evidence_add(struct evidence *e, struct span user, const float *f, double asked, double reward)
 {
-	size_t n_user = index_n(e->users), i = index_number(e->users, user.at, user.n);
+	size_t n_user = e->users.n, i = names_add(&e->users, user);
 
 	if (i == n_user) {
 		e->person = xgrow(e->person, &e->n_cap, n_user + 1, sizeof *e->person);
@@ -143,7 +142,7 @@ person_part(void *arg, size_t i, size_t worker)
 static double
 evidence_sum(const struct evidence *e, struct evidence_constants *c, int best, int queries, size_t n_thread)
 {
-	size_t n_user = index_n(e->users);
+	size_t n_user = e->users.n;
 	struct part *part = xcalloc(n_user + 1, sizeof *part), s = {0};
 	struct job job = { e, c, part };
 
@@ -215,7 +214,7 @@ evidence_fit(struct evidence *e, struct evidence_constants *c, int queries, int 
 	static const double half_lives[] = { 12.5, 25, 50, 100, 200 };
 	double least = INFINITY, greatest = -INFINITY;
 
-	*report = (struct evidence_report){ .n_user = index_n(e->users) };
+	*report = (struct evidence_report){ .n_user = e->users.n };
 	for (size_t i = 0; i < report->n_user; i++) {
 		report->n_reward += e->person[i].n;
 		for (size_t k = 0; k < e->person[i].n; k++) {

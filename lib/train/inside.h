@@ -4,6 +4,7 @@
 #ifndef HARE_TRAIN_INSIDE_H
 #define HARE_TRAIN_INSIDE_H
 
+#include "base/names.h"
 #include "train/train.h"
 
 enum { TRAIN_BATCH = 512, TRAIN_TILE = 512 };   /* clicks of a step; items of a task */
@@ -20,7 +21,7 @@ struct train_log {
 	size_t n_user, n_query;
 	float *query;                   /* [n_query][dim] */
 	size_t n_query_cap;
-	struct index *users, *queries;  /* by name; by bytes of x */
+	struct names users, queries;    /* by name; by bytes of x */
 };
 
 struct param {                          /* an array that is learnt */

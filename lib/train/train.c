@@ -140,6 +140,12 @@ struct choice {
 	double spread, gain, held, stranger;
 };
 
+static double
+both_of(struct choice c)
+{
+	return isfinite(c.held) && isfinite(c.stranger) ? (c.held + c.stranger) / 2 : isfinite(c.held) ? c.held : c.stranger;
+}
+
 /* The spread and the gain under which the next clicks of both kinds of held-out users are most probable, each kind
    counting half: people like those of the log and people unlike them. */
 static struct choice
@@ -160,12 +166,11 @@ choose_prior(const struct trained *t, const struct train_log *log, const unsigne
 		train_prior(t, fit, spread, chol);
 		for (size_t g = 0; g < (isnan(o->gain) ? 3 : 1); g++) {
 			double gain = isnan(o->gain) ? gains[g] : o->gain;
-			double h = train_foretell(t, log, held, chol, gain, o->n_thread);
-			double e = train_foretell(t, log, stranger, chol, gain, o->n_thread);
-			double both = isfinite(h) && isfinite(e) ? (h + e) / 2 : isfinite(h) ? h : e;
-			if (both > most) {
-				most = both;
-				best = (struct choice){ spread, gain, h, e };
+			struct choice c = { spread, gain, train_foretell(t, log, held, chol, gain, o->n_thread),
+				train_foretell(t, log, stranger, chol, gain, o->n_thread) };
+			if (both_of(c) > most) {
+				most = both_of(c);
+				best = c;
 			}
 		}
 	}
@@ -174,12 +179,6 @@ choose_prior(const struct trained *t, const struct train_log *log, const unsigne
 	free(held);
 	free(stranger);
 	return best;
-}
-
-static double
-both_of(struct choice c)
-{
-	return isfinite(c.held) && isfinite(c.stranger) ? (c.held + c.stranger) / 2 : isfinite(c.held) ? c.held : c.stranger;
 }
 
 /* The same with a prior that is given. */

@@ -1,16 +1,17 @@
+#include "base/names.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "eval/events.h"
 
 static size_t
-slot_of(const struct eval_names *a, struct span name)
+slot_of(const struct names *a, struct span name)
 {
 	size_t i = hash64(name.at, name.n, 0) & (a->n_slot - 1);
 
 	while (a->slot[i]) {
-		struct span there = eval_names_at(a, a->slot[i] - 1);
+		struct span there = names_at(a, a->slot[i] - 1);
 		if (there.n == name.n && memcmp(there.at, name.at, name.n) == 0)
 			break;
 		i = (i + 1) & (a->n_slot - 1);
@@ -19,17 +20,17 @@ slot_of(const struct eval_names *a, struct span name)
 }
 
 static void
-grow(struct eval_names *a)
+grow(struct names *a)
 {
 	free(a->slot);
 	a->n_slot = a->n_slot ? 2 * a->n_slot : 64;
 	a->slot = xcalloc(a->n_slot, sizeof *a->slot);
 	for (size_t i = 0; i < a->n; i++)
-		a->slot[slot_of(a, eval_names_at(a, i))] = (uint32_t)i + 1;
+		a->slot[slot_of(a, names_at(a, i))] = (uint32_t)i + 1;
 }
 
 size_t
-eval_names_add(struct eval_names *a, struct span name)
+names_add(struct names *a, struct span name)
 {
 	if (2 * (a->n + 1) > a->n_slot)
 		grow(a);
@@ -45,7 +46,7 @@ eval_names_add(struct eval_names *a, struct span name)
 }
 
 size_t
-eval_names_find(const struct eval_names *a, struct span name)
+names_find(const struct names *a, struct span name)
 {
 	if (a->n == 0)
 		return SIZE_MAX;
@@ -54,16 +55,16 @@ eval_names_find(const struct eval_names *a, struct span name)
 }
 
 struct span
-eval_names_at(const struct eval_names *a, size_t i)
+names_at(const struct names *a, size_t i)
 {
 	return (struct span){ a->bytes.at + a->start[i], a->start[i + 1] - a->start[i] };
 }
 
 void
-eval_names_free(struct eval_names *a)
+names_free(struct names *a)
 {
 	buf_free(&a->bytes);
 	free(a->start);
 	free(a->slot);
-	*a = (struct eval_names){0};
+	*a = (struct names){0};
 }
