@@ -296,7 +296,8 @@ hare_learn(void *user, const struct eval_ask *ask, const uint32_t *row, const do
 		h->n_shown[row[i]] += h->n_shown[row[i]] < 60000;
 		if (h->value[GAIN] == 0)
 			continue;
-		belief_extend(h->f, ask->x, s->dim, extended);
+		if (h->prior.has_query)
+			belief_extend(h->f, ask->x, s->dim, extended);
 		if (belief_learn(h->belief, h->prior.has_query ? extended : h->f, reward[i], h->time, h->prior.half_life, f) < 0)
 			return -1;
 	}
