@@ -20,8 +20,9 @@ model_defaults(struct model *m)
 	    .has_query = 1, .query_mean = 0, .query_var = 0 };
 }
 
-double
-model_query_mean(double gain)
+/* So that attention to gain (w x + u) begins with the query as it is; 0 for gain 0, where users do not count. */
+static double
+query_mean_of(double gain)
 {
 	return gain > 0 ? 1 / gain : 0;
 }
@@ -70,7 +71,7 @@ read_constants(struct model *m, struct fault *f)
 		*c[i].value = v;
 	}
 	m->prior.has_query = 1;
-	m->prior.query_mean = m->query_share * model_query_mean(m->gain);
+	m->prior.query_mean = m->query_share * query_mean_of(m->gain);
 	if (!isfinite(m->prior.query_mean))
 		return fault(f, EX_DATAERR, "%s: gain: expected 0 or a number whose reciprocal is finite, got %s", tensor_path(m->file),
 		    tensor_meta(m->file, "gain"));

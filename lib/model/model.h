@@ -35,8 +35,6 @@ struct model {
 /* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .05, base_rate .03,
    half_life 0, query_share 0, query_var 0: queries choose, but nothing is learnt of what they say */
 void model_defaults(struct model *m);
-/* 1 / gain, so that attention to gain (w x + u) begins with the query as it is; 0 for gain 0, where users do not count. */
-double model_query_mean(double gain);
 
 /* All of the file is verified. NULL with *f set. */
 struct model *model_open(const char *path, struct fault *f);

@@ -58,8 +58,8 @@ void train_prior(const struct trained *t, const unsigned char *use, double sprea
 double train_foretell(const struct trained *t, const struct train_log *log, const unsigned char *of, const double *chol,
     double gain, size_t n_thread);
 
-int train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const uint32_t *row_of,
-    const double *chol, double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f);
+int train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const double *chol,
+    double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f);
 
 #define TRAIN_SLOPE .15
 #define TRAIN_NOISE_VAR .05

@@ -272,7 +272,7 @@ train_attention(const struct model *base, const float *rows, size_t n_row, struc
 	report->gain = chosen.gain;
 	double *chol = xmalloc(dim * dim, sizeof *chol);
 	train_prior(&t, NULL, chosen.spread, chol);
-	int e = train_write(base, &t, rows, n_row, row_of, chol, chosen.gain, o, path, &report->dim, f);
+	int e = train_write(base, &t, rows, n_row, chol, chosen.gain, o, path, &report->dim, f);
 	free(chol);
 	free(part);
 	trained_free(&t);

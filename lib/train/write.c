@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "base/thread.h"
 #include "embed/codebook.h"
-#include "embed/embed.h"
+#include "embed/trained.h"
 #include "mat/mat.h"
 #include "train/inside.h"
 
@@ -218,48 +218,27 @@ fail:
 	return -1;
 }
 
-/* Vectors of the whole pool in the trained space: the mean and the clusters are theirs. */
+/* Vectors of the whole pool, as hare-embed will make them of the file: the mean and the clusters are theirs. */
 static void
-survey(struct codebook *book, const struct space *s, const struct trained *t, const float *rows, size_t n_row, const uint32_t *row_of)
+survey(struct codebook *book, const struct space *s, const float *rows, size_t n_row)
 {
+	struct embed_trained t = { .base_dim = s->base_dim, .dim = s->dim };
 	float *x = xmalloc(s->dim, sizeof *x);
-	uint32_t *place = xcalloc(n_row, sizeof *place);
 
-	for (size_t j = 0; j < t->n_known && s->n_item > 0; j++)
-		place[row_of[j]] = (uint32_t)j + 1;
+	t.map[EMBED_ITEM] = s->item_map;
+	t.key[EMBED_ITEM] = s->item_key;
+	t.row[EMBED_ITEM] = s->item_row;
+	t.n_key[EMBED_ITEM] = s->n_item;
 	for (size_t r = 0; r < n_row; r++) {
-		const float *x0 = rows + r * s->base_dim;
-		memset(x, 0, s->dim * sizeof *x);
-		for (size_t i = 0; i < s->base_dim; i++)
-			for (size_t d = 0; d + 1 < s->dim; d++)
-				x[d] += x0[i] * s->item_map[i * (s->dim - 1) + d];
-		if (place[r] > 0) {
-			uint64_t k = hash64(x0, s->base_dim * sizeof *x0, 0);
-			size_t from = 0, to = s->n_item;
-			while (from < to) {
-				size_t mid = (from + to) / 2;
-				if (s->item_key[mid] < k)
-					from = mid + 1;
-				else
-					to = mid;
-			}
-			memcpy(x, s->item_row + from * s->dim, s->dim * sizeof *x);
-		} else {
-			double square = mat_dot64(x, x, s->dim - 1);
-			if (square > 0)
-				x[s->dim - 1] = (float)sqrt(fmax(0, 1 - square));
-			if (square > 1)
-				mat_normalise(x, s->dim);
-		}
+		embed_trained_apply(&t, EMBED_ITEM, rows + r * s->base_dim, x);
 		codebook_add(book, x);
 	}
-	free(place);
 	free(x);
 }
 
 int
-train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const uint32_t *row_of,
-    const double *chol, double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
+train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const double *chol,
+    double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
 {
 	struct model m = *base;
 	struct space s;
@@ -278,7 +257,7 @@ train_write(const struct model *base, const struct trained *t, const float *rows
 	m.prior.noise_var = TRAIN_NOISE_VAR;
 	m.prior.base_rate = TRAIN_BASE_RATE;
 	codebook_init(&book, s.dim, base->n_cluster, o->seed);
-	survey(&book, &s, t, rows, n_row, row_of);
+	survey(&book, &s, rows, n_row);
 	m.n_cluster = codebook_make(&book, base->n_cluster, o->n_thread, &centre);
 	m.centre = centre;
 	m.mean = mean = xmalloc(s.dim, sizeof *mean);
