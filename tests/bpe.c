@@ -326,7 +326,8 @@ claim_damage(int file, const char *old, const char *fresh, const char *says)
 	buf_put(&text, at + strlen(old), (size_t)(kept.at + kept.n - at) - strlen(old));
 	write_file(path[file], text.at, text.n);
 	struct bpe *b = bpe_open(path[0], path[1], &f);
-	claim(!b && f.status == EX_DATAERR && strstr(f.text, says), "damage: \"%s\" is told (%s)", says, b ? "opened" : f.text + strlen(folder));
+	claim(!b && f.status == EX_DATAERR && strstr(f.text, says), "damage: \"%s\" is told (%s)", says,
+	    b ? "opened" : f.text + strlen(folder));
 	bpe_free(b);
 	write_file(path[file], kept.at, kept.n);
 	buf_free(&text);
@@ -392,7 +393,8 @@ through_tensors(const char *bytes, size_t n_byte, const uint64_t *end, size_t n,
 static void
 claim_bad(struct bpe *b, const struct fault *f, const char *says)
 {
-	claim(!b && f->status == EX_DATAERR && strstr(f->text, says), "load: \"%s\" is told (%s)", says, b ? "opened" : f->text + strlen(folder));
+	claim(!b && f->status == EX_DATAERR && strstr(f->text, says), "load: \"%s\" is told (%s)", says,
+	    b ? "opened" : f->text + strlen(folder));
 	bpe_free(b);
 }
 
