@@ -332,6 +332,71 @@ check_gradients(const char *what, struct lm_shape s, int with_prompts)
 	free(exact);
 }
 
+/* Rows enough for several tiles of attention, prompt's and text's: slopes along a direction through each part. */
+static void
+check_long(void)
+{
+	enum { N_PROMPT = 70, N_TEXT = 75 };
+	struct lm_shape s = shape_of(1, 1, 1, 1, 1);
+	s.n_place = 80;
+	size_t n = lm_count(&s), n_part;
+	float *numbers = numbers_of(&s, 5), *gradient = xcalloc(n, sizeof *gradient);
+	double *exact = xcalloc(n, sizeof *exact);
+	struct lm *m = lm_new(&s, numbers, NULL);
+	struct lm_part *part = lm_parts(&s, &n_part);
+	struct lm_fit_options o;
+	struct lm_row row[N_PROMPT + N_TEXT];
+	uint32_t target[N_TEXT];
+	struct rng r = rng_at(8, 0);
+
+	for (size_t i = 0; i < N_PROMPT + N_TEXT; i++) {
+		size_t first = i < N_PROMPT ? 0 : N_PROMPT;
+		row[i] = (struct lm_row){ .token = (uint32_t)rng_below(&r, s.n_vocab), .place = (uint32_t)(i - first),
+			.source = first ? 0 : 1 };
+		follow(&row[i], row + first, i - first);
+	}
+	for (size_t i = 0; i < N_TEXT; i++)
+		target[i] = i % 4 ? (uint32_t)rng_below(&r, s.n_vocab) : LM_NONE;
+	struct lm_example x = { .prompt = { .row = row, .n = N_PROMPT }, .row = row + N_PROMPT, .target = target, .n = N_TEXT };
+	lm_fit_defaults(&o);
+	o.n_thread = 1;
+	struct lm_fit *t = lm_fit_new(m, numbers, &o);
+	double loss = lm_fit_gradient(t, &x, 1, gradient);
+	for (size_t i = 0; i < n; i++)
+		exact[i] = numbers[i];
+	struct twin twin = { &s, part, n_part, exact };
+	double slow = twin_loss(&twin, &x, 1);
+	int same = fabs(loss - slow) < 1e-5;
+	for (size_t p = 0; p < n_part; p++) {
+		double step = 1e-5, slope[2], here = 0, length = 0;
+		for (size_t k = 0; k < 2; k++) {
+			struct rng d = rng_at(9, p);
+			here = length = 0;
+			for (size_t i = part[p].from; i < part[p].from + part[p].n; i++) {
+				double to = rng_normal(&d);
+				exact[i] = numbers[i] + (k ? -step : step) * to;
+				here += to * gradient[i];
+				length += (double)gradient[i] * gradient[i];
+			}
+			slope[k] = twin_loss(&twin, &x, 1);
+			for (size_t i = part[p].from; i < part[p].from + part[p].n; i++)
+				exact[i] = numbers[i];
+		}
+		double there = (slope[0] - slope[1]) / (2 * step);
+		if (fabs(here - there) > 1e-4 * sqrt(length) + 1e-8) {
+			printf("# %s: %g for %g\n", part[p].name, here, there);
+			same = 0;
+		}
+	}
+	claim(same, "so they are for an example of %d rows", N_PROMPT + N_TEXT);
+	lm_fit_free(t);
+	end(m);
+	free(part);
+	free(numbers);
+	free(gradient);
+	free(exact);
+}
+
 /* Numbers after some steps, from the same start; the caller frees. */
 static float *
 fitted(const struct lm_shape *s, struct lm_fit_options o, size_t n_step, size_t n_piece, double *loss)
@@ -575,10 +640,65 @@ check_copying(void)
 	free(numbers);
 }
 
+/* Everything that another program needs to find loss and gradients itself, one thing a line. */
+static void
+dump(struct lm_shape s, int with_prompts)
+{
+	const struct { const char *name; size_t n; } shape[] = { { "n_layer", s.n_layer }, { "n_head", s.n_head }, { "dim", s.dim },
+		{ "n_source", s.n_source }, { "n_prefix", s.n_prefix }, { "two_way", (size_t)s.two_way }, { "copy", (size_t)s.copy },
+		{ "shift", (size_t)s.shift } };
+	size_t n = lm_count(&s), n_part;
+	float *numbers = numbers_of(&s, 5), *gradient = xcalloc(n, sizeof *gradient);
+	struct lm *m = lm_new(&s, numbers, NULL);
+	struct lm_part *part = lm_parts(&s, &n_part);
+	struct batch *b = batch_new(&s, with_prompts, 3);
+	struct lm_fit_options o = few_steps(0, 1);
+	struct lm_fit *t = lm_fit_new(m, numbers, &o);
+
+	printf("loss %.9g\n", lm_fit_gradient(t, b->x, EXAMPLES, gradient));
+	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
+		printf("shape %s %zu\n", shape[i].name, shape[i].n);
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < n_part; i++) {
+			printf("%s %s %zu %zu", k ? "slope" : "number", part[i].name, part[i].shape[0], part[i].n_dim > 1 ? part[i].shape[1] : 0);
+			for (size_t j = 0; j < part[i].n; j++)
+				printf(" %.9g", (k ? gradient : numbers)[part[i].from + j]);
+			puts("");
+		}
+	for (size_t e = 0; e < EXAMPLES; e++) {
+		const struct lm_example *x = &b->x[e];
+		printf("given");
+		for (size_t i = 0; i < s.n_given; i++)
+			printf(" %.9g", x->prompt.given ? x->prompt.given[i] : 0);
+		puts("");
+		for (size_t i = 0; i < x->prompt.n + x->n; i++) {
+			int text = i >= x->prompt.n;
+			const struct lm_row *r = text ? &x->row[i - x->prompt.n] : &x->prompt.row[i];
+			printf("%s %u %u %u %u %u %.9g", text ? "text" : "prompt", r->token, r->before, r->before2, r->place, r->source,
+			    r->log_weight);
+			printf(text ? " %u\n" : "\n", text ? x->target[i - x->prompt.n] : 0);
+		}
+		puts("end");
+	}
+	lm_fit_free(t);
+	end(m);
+	free(b);
+	free(part);
+	free(numbers);
+	free(gradient);
+}
+
+/* lm_fit: the claims; lm_fit dump all|plain: a batch with its loss and gradients, for tests/lm-fit-torch.bats */
 int
-main(void)
+main(int argc, char **argv)
 {
 	char folder[] = "/tmp/lm_fit.XXXXXX";
+
+	if (argc > 2) {
+		int all = strcmp(argv[2], "all") == 0;
+		dump(shape_of(all, all, all, all, all), all);
+		return 0;
+	}
 
 	check_gradients("plain GPT-2", shape_of(0, 0, 0, 0, 0), 0);
 	check_gradients("all parts", shape_of(1, 1, 1, 1, 1), 1);
@@ -586,6 +706,7 @@ main(void)
 	check_gradients("no prefix", shape_of(0, 1, 1, 1, 1), 1);
 	check_gradients("no sources, no shift", shape_of(1, 0, 0, 1, 1), 1);
 	check_gradients("one way", shape_of(1, 1, 1, 1, 0), 1);
+	check_long();
 	check_threads(shape_of(1, 1, 1, 1, 1));
 	check_pieces(shape_of(1, 1, 1, 1, 1));
 	if (!mkdtemp(folder))
