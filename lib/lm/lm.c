@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "json/json.h"
-#include "lm/inside.h"
+#include "lm/run_inside.h"
 
 enum { HEAD_DIM = 64 };                 /* of every published GPT-2 */
 

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
-#include "lm/inside.h"
+#include "lm/run_inside.h"
 #include "mat/mat.h"
 
 enum { COLUMNS = 256 };                 /* outputs of a task: a fixed cut, so that threads do not show */

@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "lm/inside.h"
+#include "lm/fit_inside.h"
+#include "lm/run_inside.h"
 #include "lm/run.h"
 #include "mat/mat.h"
 
@@ -30,7 +31,7 @@ struct lm_run {
 	struct slot *slot;
 	/* scratch for n rows at once */
 	size_t n_cap;
-	float *x, *normed, *qkv, *mixed, *inner;
+	float *x, *normed, *qkv, *mixed, *raw, *inner;
 	float *score, *weight;          /* [n_row + 1] */
 	size_t n_score_cap;
 	uint32_t **text;                /* [n_text] of the last lm_generate() */
@@ -79,6 +80,7 @@ lm_run_free(struct lm_run *r)
 	free(r->normed);
 	free(r->qkv);
 	free(r->mixed);
+	free(r->raw);
 	free(r->inner);
 	free(r->score);
 	free(r->weight);
@@ -123,30 +125,28 @@ reserve(struct lm_run *r, size_t n)
 	r->normed = xrealloc(r->normed, n * s->dim, sizeof(float));
 	r->qkv = xrealloc(r->qkv, n * 3 * s->dim, sizeof(float));
 	r->mixed = xrealloc(r->mixed, n * s->dim, sizeof(float));
+	r->raw = xrealloc(r->raw, n * s->n_inner, sizeof(float));
 	r->inner = xrealloc(r->inner, n * s->n_inner, sizeof(float));
 }
 
 static void
 layer_norm(const float *x, size_t n, size_t dim, const float *g, const float *b, float *y)
 {
-	for (size_t i = 0; i < n; i++, x += dim, y += dim) {
-		double sum = 0, square = 0;
-		for (size_t d = 0; d < dim; d++)
-			sum += x[d];
-		double mean = sum / (double)dim;
-		for (size_t d = 0; d < dim; d++)
-			square += (x[d] - mean) * (x[d] - mean);
-		float rate = (float)(1 / sqrt(square / (double)dim + 1e-5));
-		for (size_t d = 0; d < dim; d++)
-			y[d] = (x[d] - (float)mean) * rate * g[d] + b[d];
-	}
+	float mean;
+
+	for (size_t i = 0; i < n; i++)
+		fit_norm(x + i * dim, g, b, dim, y + i * dim, &mean);
 }
 
+/* inner [n][n_out] = gelu(x W + b); raw is scratch of that size. */
 static void
-gelu(float *x, size_t n)
+apply_gelu(struct lm_run *r, const struct lm_affine *a, const float *x, size_t n, float *raw, float *inner)
 {
+	struct lm_affine plain = { .w = a->w };
+
+	lm_apply(&plain, x, n, raw, r->n_thread);
 	for (size_t i = 0; i < n; i++)
-		x[i] = .5f * x[i] * (1 + tanhf(.7978845608f * (x[i] + .044715f * x[i] * x[i] * x[i])));
+		fit_gelu(raw + i * a->w.n_out, a->b, a->w.n_out, inner + i * a->w.n_out);
 }
 
 static int
@@ -192,10 +192,9 @@ prefix(struct lm_run *r, const float *given, float *x)
 {
 	const struct lm *m = r->m;
 	const struct lm_shape *s = &m->shape;
-	float *zero = given ? NULL : xcalloc(s->n_given, sizeof *zero), *inner = xmalloc(s->n_prefix_inner, sizeof *inner);
+	float *zero = given ? NULL : xcalloc(s->n_given, sizeof *zero), *inner = xmalloc(2 * s->n_prefix_inner, sizeof *inner);
 
-	lm_apply(&m->prefix1, given ? given : zero, 1, inner, r->n_thread);
-	gelu(inner, s->n_prefix_inner);
+	apply_gelu(r, &m->prefix1, given ? given : zero, 1, inner + s->n_prefix_inner, inner);
 	lm_apply(&m->prefix2, inner, 1, x, r->n_thread);
 	for (size_t i = 0; i < s->n_prefix; i++) {
 		add(x + i * s->dim, m->wpe + i * s->dim, s->dim);
@@ -215,8 +214,7 @@ feed_forward(struct lm_run *r, const struct lm_block *b, size_t n)
 	lm_apply(&b->proj, r->mixed, n, r->normed, r->n_thread);
 	add(r->x, r->normed, n * s->dim);
 	layer_norm(r->x, n, s->dim, b->ln2_g, b->ln2_b, r->normed);
-	lm_apply(&b->fc, r->normed, n, r->inner, r->n_thread);
-	gelu(r->inner, n * s->n_inner);
+	apply_gelu(r, &b->fc, r->normed, n, r->raw, r->inner);
 	lm_apply(&b->out, r->inner, n, r->mixed, r->n_thread);
 	add(r->x, r->mixed, n * s->dim);
 }
@@ -237,13 +235,9 @@ attend_prompt(struct lm_run *r, size_t n)
 		k.at += dim;
 		v.at += 2 * dim;
 		struct mat w = mat_of(r->weight, n, n);
-		mat_mul(1 / sqrtf((float)dh), q, 0, k, 1, 0, w);
-		for (size_t i = 0; i < n; i++) {
-			size_t n_seen = s->two_way ? n : i + 1;
-			mat_softmax(w.at + i * n, n_seen);
-			for (size_t j = n_seen; j < n; j++)
-				w.at[i * n + j] = 0;
-		}
+		mat_mul(1, q, 0, k, 1, 0, w);
+		for (size_t i = 0; i < n; i++)
+			fit_softmax(w.at + i * n, s->two_way ? n : i + 1, n, 1 / sqrtf((float)dh));
 		mat_mul(1, w, 0, v, 0, 0, y);
 	}
 }
@@ -330,9 +324,9 @@ attend_row(struct lm_run *r, const struct slot *slot, size_t layer, const float 
 			float sum = 0;
 			for (size_t d = 0; d < dh; d++)
 				sum += qh[d] * k[d];
-			r->score[j] = scale * sum;
+			r->score[j] = sum;
 		}
-		mat_softmax(r->score, n);
+		fit_softmax(r->score, n, n, scale);
 		memset(yh, 0, dh * sizeof *yh);
 		for (size_t j = 0; j < n; j++) {
 			const float *v = (j < n_prompt ? prompt + j * 2 * dim : text + (j - n_prompt) * 2 * dim) + dim + h * dh;
@@ -370,17 +364,11 @@ copy_head(struct lm_run *r, const struct prompt *p, const struct lm_row *row, co
 		return;
 	lm_apply(&m->copy_q, h, 1, q, 1);
 	for (size_t j = 0; j < n; j++) {
-		const struct lm_row *at = &p->row[j];
-		uint32_t before = at->before == LM_NONE ? BPE_BEGIN : at->before;
-		float e = mat_dot(q, p->copy_k + (p->n_prefix + j) * dim, dim) / sqrtf((float)dim) + m->copy_scalar[0] * at->log_weight;
-		if (before == row->token) {
-			e += m->copy_scalar[1];
-			if (at->before2 != LM_NONE && at->before2 == row->before)
-				e += m->copy_scalar[2];
-		}
-		r->score[j] = e;
+		int goes_on = fit_goes_on(&p->row[j], row);
+		r->score[j] = mat_dot(q, p->copy_k + (p->n_prefix + j) * dim, dim) / sqrtf((float)dim) +
+		    m->copy_scalar[0] * p->row[j].log_weight + (goes_on > 0 ? m->copy_scalar[1] : 0) + (goes_on > 1 ? m->copy_scalar[2] : 0);
 	}
-	mat_softmax(r->score, n);
+	fit_softmax(r->score, n, n, 1);
 	memset(c, 0, dim * sizeof *c);
 	for (size_t j = 0; j < n; j++)
 		for (size_t d = 0; d < dim; d++)

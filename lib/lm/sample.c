@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "lm/inside.h"
+#include "lm/run_inside.h"
 
 void
 lm_options_default(struct lm_options *o)
@@ -293,7 +293,8 @@ row_of(const struct writing *w, const struct beam *b)
 	if (o->first == LM_NONE && w->prompt->n > 0)
 		for (size_t k = b->n, j = w->prompt->n; k < 3 && j > 0; k++)
 			before[k] = w->prompt->row[--j].token;
-	return (struct lm_row){ .token = before[0], .before = before[1], .before2 = before[2], .place = o->place + (uint32_t)at,
+	uint32_t place = o->first == LM_NONE && w->prompt->n > 0 ? w->prompt->row[w->prompt->n - 1].place + 1 : o->place;
+	return (struct lm_row){ .token = before[0], .before = before[1], .before2 = before[2], .place = place + (uint32_t)at,
 		.source = o->source };
 }
 
