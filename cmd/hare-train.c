@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "pool/pool.h"
 #include "record/record.h"
+#include "train.h"
 #include "train/evidence.h"
 #include "train/train.h"
 
@@ -392,11 +393,12 @@ static const struct opt_program program_evidence = {
 	.examples = "hare-train evidence -v -m skills.model -p skills.pool -o fitted.model rewards.csv\n",
 	.run = run_evidence,
 };
-static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, &program_evidence, NULL };
+static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, &program_evidence,
+	&train_tokenizer, &train_encode, NULL };
 static const struct opt_program program = {
 	.name = "hare-train",
 	.summary = "learn from the logs of other users",
-	.usage = "attention | query | prior | evidence [options] [file ...]",
+	.usage = "attention | query | prior | evidence | tokenizer | encode [options] [file ...]",
 	.verbs = verbs,
 };
 

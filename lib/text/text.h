@@ -15,6 +15,8 @@
 #ifndef HARE_TEXT_TEXT_H
 #define HARE_TEXT_TEXT_H
 
+#include <stdint.h>
+
 #include "base/mem.h"
 
 struct text_words {             /* scratch and result; {0} to begin, text_words_free() to end */
@@ -34,6 +36,12 @@ void text_sentences(struct text_sentences *s, const char *text, size_t n);
 void text_sentences_free(struct text_sentences *s);
 
 int text_is_valid(const char *text, size_t n);          /* UTF-8 */
+/* The character at the start of text: its bytes, 1 to 4; 0 for n = 0 and for bytes that are no UTF-8. */
+size_t text_code(const char *text, size_t n, uint32_t *code);
+/* What it is to the regular expressions \p{L}, \p{N} and \s. Blank is Unicode's White_Space, as in the regex module of
+   Python: with U+0085, without U+180E, U+FEFF and the separators U+001C to U+001F. */
+enum text_class { TEXT_OTHER, TEXT_LETTER, TEXT_NUMBER, TEXT_BLANK };
+enum text_class text_class(uint32_t code);
 size_t text_width(const char *text, size_t n);          /* columns of a terminal */
 /* Bytes of the longest start of text that is at most width columns wide and ends between characters. */
 size_t text_fit(const char *text, size_t n, size_t width);

@@ -1,0 +1,11 @@
+/*
+ * train.h - the verbs of hare-train that have files of their own
+ */
+#ifndef HARE_CMD_TRAIN_H
+#define HARE_CMD_TRAIN_H
+
+#include "base/opt.h"
+
+extern const struct opt_program train_tokenizer, train_encode;
+
+#endif
