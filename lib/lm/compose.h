@@ -5,6 +5,8 @@
  *             n_item_token tokens each, ended by BPE_ITEM); places count from 0 in each part; log_weight is the ln of the
  *             item's weight over that of all items given, 0 for the question. The text begins with BPE_BEGIN (source 0, place
  *             COMPOSE_TEXT_PLACE on) and ends with BPE_END
+ *   begin     what begins a part has BPE_BEGIN before it, as the first token of a text has: the copy head then may go on from
+ *             there
  *   GPT-2     a model without sources gets one plain text: items, then question, places counting on, and goes on from there
  */
 #ifndef HARE_LM_COMPOSE_H
@@ -31,6 +33,7 @@ struct compose {                        /* scratch and result; {0} to begin */
 	struct lm_row *row;             /* [n]: the prompt */
 	size_t n, n_cap;
 	struct bpe_tokens tokens;
+	struct buf text;
 	size_t n_cut;                   /* tokens of the question that did not fit */
 	size_t n_left_out;              /* items that did not */
 };
@@ -38,12 +41,15 @@ void compose_free(struct compose *c);
 /* items heaviest first. */
 void compose_prompt(struct compose *c, const struct lm *m, const struct compose_limits *l, struct span question,
     const struct compose_item *item, size_t n_item);
-/* The rows [*n] and targets of a text to learn, cut at n_text: row and target have room for n_text. */
+/* The rows [*n] and targets of a text to learn, cut at n_text: row and target have room for n_text. Without sources the
+   prompt's last row becomes the first of the text. */
 void compose_text(struct compose *c, const struct lm *m, const struct compose_limits *l, struct span text, struct lm_row *row,
     uint32_t *target, size_t *n);
-/* How a text begins, where and with what, for lm_generate(). */
+/* How a text begins, where and with what, for lm_generate(). A model without sources goes on from its prompt: place is then
+   to be set to the number of its rows. */
 void compose_options(const struct lm *m, const struct compose_limits *l, struct lm_options *o);
-/* Tokens to UTF-8: broken characters at the ends are cut off, blanks around trimmed. */
+/* Appends tokens as UTF-8: broken characters and control characters (but tab and line end) are left out, blanks around
+   trimmed. */
 void compose_words(const struct lm *m, const uint32_t *token, size_t n, struct buf *out);
 
 #endif

@@ -130,11 +130,9 @@ read_model(struct model *m, struct fault *f)
 	return read_floats(m, "mean", 1, &m->dim, &m->mean, f);
 }
 
-struct model *
-model_open(const char *path, struct fault *f)
+static struct model *
+of_file(struct tensor_file *file, struct fault *f)
 {
-	struct tensor_file *file = tensor_open(path, "model", f);
-
 	if (!file)
 		return NULL;
 	struct model *m = xcalloc(1, sizeof *m);
@@ -144,6 +142,18 @@ model_open(const char *path, struct fault *f)
 		return NULL;
 	}
 	return m;
+}
+
+struct model *
+model_open(const char *path, struct fault *f)
+{
+	return of_file(tensor_open(path, "model", f), f);
+}
+
+struct model *
+model_open_within(struct tensor_file *outer, struct fault *f)
+{
+	return of_file(tensor_open_within(outer, "model", "model", f), f);
 }
 
 void

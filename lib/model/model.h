@@ -38,6 +38,8 @@ void model_defaults(struct model *m);
 
 /* All of the file is verified. NULL with *f set. */
 struct model *model_open(const char *path, struct fault *f);
+/* The MODEL that lies within another file, as the tensor "model" of its bytes; outer must outlive it. */
+struct model *model_open_within(struct tensor_file *outer, struct fault *f);
 void model_close(struct model *m);      /* NULL is allowed */
 
 /* For fit: declares what is above in a file that lib/embed goes on to fill: metadata at once; the tensors "centre"

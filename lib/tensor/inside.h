@@ -30,6 +30,7 @@ size_t tensor_type_of(const char *name, size_t n, enum tensor_type *type);
 int tensor_write(int fd, const char *path, const void *at, size_t n_byte, struct fault *f);
 
 /* Of the reader, for copying a whole file. */
+int tensor_meta_at(const struct tensor_file *t, size_t i, const char **key, const char **value);       /* 0: there are no more */
 size_t tensor_n_data(const struct tensor_file *t);              /* bytes of data before the checksums */
 const void *tensor_data(const struct tensor_file *t);
 size_t tensor_begin(const struct tensor_file *t, size_t i);     /* of tensor i of tensor_count(), from tensor_data() */

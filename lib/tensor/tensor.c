@@ -32,6 +32,7 @@ struct meta {
 struct tensor_file {
 	char *path;
 	struct file_map map;
+	int is_within;                  /* map is part of another file's */
 	const unsigned char *data;
 	size_t n_header, n_data;        /* n_header + n_data = map.n */
 	struct entry *entry;            /* [n_entry], in the order of the data */
@@ -263,6 +264,29 @@ tensor_open(const char *path, const char *kind, struct fault *f)
 	return t;
 }
 
+struct tensor_file *
+tensor_open_within(struct tensor_file *outer, const char *name, const char *kind, struct fault *f)
+{
+	const size_t any = TENSOR_FREE;
+	struct tensor bytes;
+
+	if (tensor_get(outer, name, TENSOR_U8, 1, &any, &bytes, f) < 0 || tensor_verify(outer, bytes.at, bytes.n_byte, f) < 0)
+		return NULL;
+	struct tensor_file *t = xcalloc(1, sizeof *t);
+	struct buf path = {0};
+	buf_printf(&path, "%s: %s", outer->path, name);
+	t->path = xstrdup(buf_string(&path));
+	buf_free(&path);
+	pthread_mutex_init(&t->lock, NULL);
+	t->map = (struct file_map){ bytes.at, bytes.n_byte };
+	t->is_within = 1;
+	if (read_all(t, kind, f) < 0) {
+		tensor_close(t);
+		return NULL;
+	}
+	return t;
+}
+
 void
 tensor_close(struct tensor_file *t)
 {
@@ -277,7 +301,7 @@ tensor_close(struct tensor_file *t)
 		free(t->meta[i].key);
 		free(t->meta[i].value);
 	}
-	if (t->map.at)
+	if (t->map.at && !t->is_within)
 		file_map_close(&t->map);
 	pthread_mutex_destroy(&t->lock);
 	free(t->entry);
@@ -301,6 +325,16 @@ tensor_meta(const struct tensor_file *t, const char *key)
 		if (strcmp(t->meta[i].key, key) == 0)
 			return t->meta[i].value;
 	return NULL;
+}
+
+int
+tensor_meta_at(const struct tensor_file *t, size_t i, const char **key, const char **value)
+{
+	if (i >= t->n_meta)
+		return 0;
+	*key = t->meta[i].key;
+	*value = t->meta[i].value;
+	return 1;
 }
 
 int

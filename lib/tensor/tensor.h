@@ -37,6 +37,8 @@ struct tensor_file;
    checksums). NULL with *f set: EX_NOINPUT, EX_NOPERM, or EX_DATAERR for a file that is damaged, cut, of another
    kind or of a newer version ("written by a newer version of hare"). */
 struct tensor_file *tensor_open(const char *path, const char *kind, struct fault *f);
+/* A whole file of ours that is kept as the U8 tensor of that name in another, which must outlive it. */
+struct tensor_file *tensor_open_within(struct tensor_file *outer, const char *name, const char *kind, struct fault *f);
 void tensor_close(struct tensor_file *t);               /* NULL is allowed */
 const char *tensor_path(const struct tensor_file *t);
 const char *tensor_meta(const struct tensor_file *t, const char *key);          /* NULL if not there */
@@ -67,6 +69,7 @@ void tensor_abort(struct tensor_writer *w);             /* the old file stays; N
 /* A file that grows: all tensors of old (one of ours) are declared before any other, and put before any other. Their
    bytes are copied by the system, their checksums taken over, and the permissions of the file. */
 void tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old);
+void tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old);     /* its metadata, but the writer's own */
 int tensor_put_file(struct tensor_writer *w, struct tensor_file *old, struct fault *f);
 
 /* NPY version 1.0, C order, little-endian f4, two dimensions. Reading also takes versions 2 and 3, f8 and f2

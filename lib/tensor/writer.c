@@ -289,6 +289,21 @@ tensor_put(struct tensor_writer *w, const void *at, size_t n_byte, struct fault 
 }
 
 void
+tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old)
+{
+	static const char *const own[] = { "format", "hare", "version", "writer" };
+	const char *key, *value;
+
+	for (size_t i = 0; tensor_meta_at(old, i, &key, &value); i++) {
+		int is_own = 0;
+		for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+			is_own |= strcmp(key, own[k]) == 0;
+		if (!is_own)
+			tensor_set_meta(w, key, "%s", value);
+	}
+}
+
+void
 tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old)
 {
 	struct tensor t;

@@ -1,0 +1,437 @@
+/* A prompt is read at once, then texts go on from it row by row over kept keys and values. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "lm/fit_inside.h"
+#include "lm/run_inside.h"
+#include "lm/run.h"
+#include "mat/mat.h"
+
+/* What was read of a prompt; shared by the slots that go on from it. */
+struct prompt {
+	size_t n_user;                  /* slots */
+	size_t n_prefix, n;             /* rows before the prompt, and all */
+	float *kv;                      /* [n_layer][n][2 dim]: key, value */
+	float *h;                       /* [n][dim] after ln_f */
+	float *copy_k;                  /* [n][dim], with copy */
+	struct lm_row *row;             /* [n - n_prefix] */
+};
+
+struct slot {
+	struct prompt *prompt;
+	float *kv;                      /* [n_layer][n_row][2 dim] of the text's rows */
+	size_t n;                       /* rows of the text */
+};
+
+struct lm_run {
+	const struct lm *m;
+	size_t n_slot, n_row, n_thread;
+	struct slot *slot;
+	/* scratch for n rows at once */
+	size_t n_cap;
+	float *x, *normed, *qkv, *mixed, *raw, *inner;
+	float *score, *weight;          /* [n_row + 1] */
+	size_t n_score_cap;
+	uint32_t **text;                /* [n_text] of the last lm_generate() */
+	size_t n_text;
+};
+
+struct lm_run *
+lm_run_new(const struct lm *m, size_t n_slot, size_t n_row, size_t n_thread)
+{
+	struct lm_run *r = xcalloc(1, sizeof *r);
+
+	*r = (struct lm_run){ .m = m, .n_slot = n_slot, .n_row = n_row, .n_thread = n_thread };
+	r->slot = xcalloc(n_slot, sizeof *r->slot);
+	r->score = xmalloc(n_row + 1, sizeof *r->score);
+	r->weight = xmalloc(n_row + 1, sizeof *r->weight);
+	return r;
+}
+
+static void
+let_go(struct slot *s)
+{
+	struct prompt *p = s->prompt;
+
+	if (p && --p->n_user == 0) {
+		free(p->kv);
+		free(p->h);
+		free(p->copy_k);
+		free(p->row);
+		free(p);
+	}
+	s->prompt = NULL;
+	s->n = 0;
+}
+
+void
+lm_run_free(struct lm_run *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->n_slot; i++) {
+		let_go(&r->slot[i]);
+		free(r->slot[i].kv);
+	}
+	free(r->slot);
+	free(r->x);
+	free(r->normed);
+	free(r->qkv);
+	free(r->mixed);
+	free(r->raw);
+	free(r->inner);
+	free(r->score);
+	free(r->weight);
+	lm_run_texts(r, 0);
+	free(r->text);
+	free(r);
+}
+
+size_t
+lm_run_slots(const struct lm_run *r)
+{
+	return r->n_slot;
+}
+
+const struct lm *
+lm_run_model(const struct lm_run *r)
+{
+	return r->m;
+}
+
+uint32_t **
+lm_run_texts(struct lm_run *r, size_t n)
+{
+	for (size_t i = 0; i < r->n_text; i++)
+		free(r->text[i]);
+	r->text = xrealloc(r->text, n, sizeof *r->text);
+	for (size_t i = 0; i < n; i++)
+		r->text[i] = NULL;
+	r->n_text = n;
+	return r->text;
+}
+
+static void
+reserve(struct lm_run *r, size_t n)
+{
+	const struct lm_shape *s = &r->m->shape;
+
+	if (n <= r->n_cap)
+		return;
+	r->n_cap = n;
+	r->x = xrealloc(r->x, n * s->dim, sizeof(float));
+	r->normed = xrealloc(r->normed, n * s->dim, sizeof(float));
+	r->qkv = xrealloc(r->qkv, n * 3 * s->dim, sizeof(float));
+	r->mixed = xrealloc(r->mixed, n * s->dim, sizeof(float));
+	r->raw = xrealloc(r->raw, n * s->n_inner, sizeof(float));
+	r->inner = xrealloc(r->inner, n * s->n_inner, sizeof(float));
+}
+
+static void
+layer_norm(const float *x, size_t n, size_t dim, const float *g, const float *b, float *y)
+{
+	float mean;
+
+	for (size_t i = 0; i < n; i++)
+		fit_norm(x + i * dim, g, b, dim, y + i * dim, &mean);
+}
+
+/* inner [n][n_out] = gelu(x W + b); raw is scratch of that size. */
+static void
+apply_gelu(struct lm_run *r, const struct lm_affine *a, const float *x, size_t n, float *raw, float *inner)
+{
+	struct lm_affine plain = { .w = a->w };
+
+	lm_apply(&plain, x, n, raw, r->n_thread);
+	for (size_t i = 0; i < n; i++)
+		fit_gelu(raw + i * a->w.n_out, a->b, a->w.n_out, inner + i * a->w.n_out);
+}
+
+static int
+check_row(const struct lm_run *r, const struct lm_row *row, struct fault *f)
+{
+	const struct lm_shape *s = &r->m->shape;
+
+	if (row->token >= s->n_vocab || (row->before != LM_NONE && row->before >= s->n_vocab))
+		return fault(f, EX_DATAERR, "token %u is beyond the model's %zu", row->token >= s->n_vocab ? row->token : row->before,
+		    s->n_vocab);
+	if (row->place >= s->n_place)
+		return fault(f, EX_DATAERR, "place %u is beyond the model's %zu: the text is too long for it", row->place, s->n_place);
+	if (s->n_source > 0 && row->source >= s->n_source)
+		return fault(f, EX_DATAERR, "source %u is beyond the model's %zu", row->source, s->n_source);
+	return 0;
+}
+
+static void
+add(float *x, const float *y, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] += y[i];
+}
+
+static void
+embed(const struct lm *m, const struct lm_row *row, float *x, float *scratch)
+{
+	size_t dim = m->shape.dim;
+
+	lm_token_row(m, row->token, x);
+	if (m->shift && row->before != LM_NONE) {
+		lm_token_row(m, row->before, scratch);
+		for (size_t d = 0; d < dim; d++)
+			x[d] += m->shift[d] * scratch[d];
+	}
+	add(x, m->wpe + row->place * dim, dim);
+	if (m->wse)
+		add(x, m->wse + row->source * dim, dim);
+}
+
+static void
+prefix(struct lm_run *r, const float *given, float *x)
+{
+	const struct lm *m = r->m;
+	const struct lm_shape *s = &m->shape;
+	float *zero = given ? NULL : xcalloc(s->n_given, sizeof *zero), *inner = xmalloc(2 * s->n_prefix_inner, sizeof *inner);
+
+	apply_gelu(r, &m->prefix1, given ? given : zero, 1, inner + s->n_prefix_inner, inner);
+	lm_apply(&m->prefix2, inner, 1, x, r->n_thread);
+	for (size_t i = 0; i < s->n_prefix; i++) {
+		add(x + i * s->dim, m->wpe + i * s->dim, s->dim);
+		if (m->wse)
+			add(x + i * s->dim, m->wse, s->dim);
+	}
+	free(zero);
+	free(inner);
+}
+
+/* The part of a block that looks at no other row. */
+static void
+feed_forward(struct lm_run *r, const struct lm_block *b, size_t n)
+{
+	const struct lm_shape *s = &r->m->shape;
+
+	lm_apply(&b->proj, r->mixed, n, r->normed, r->n_thread);
+	add(r->x, r->normed, n * s->dim);
+	layer_norm(r->x, n, s->dim, b->ln2_g, b->ln2_b, r->normed);
+	apply_gelu(r, &b->fc, r->normed, n, r->raw, r->inner);
+	lm_apply(&b->out, r->inner, n, r->mixed, r->n_thread);
+	add(r->x, r->mixed, n * s->dim);
+}
+
+static void
+attend_prompt(struct lm_run *r, size_t n)
+{
+	const struct lm_shape *s = &r->m->shape;
+	size_t dim = s->dim, dh = dim / s->n_head;
+
+	if (n * n > r->n_score_cap) {
+		r->n_score_cap = n * n;
+		r->weight = xrealloc(r->weight, n * n > r->n_row + 1 ? n * n : r->n_row + 1, sizeof *r->weight);
+	}
+	for (size_t h = 0; h < s->n_head; h++) {
+		struct mat q = { .at = r->qkv + h * dh, .n_row = n, .n_col = dh, .stride = 3 * dim };
+		struct mat k = q, v = q, y = { .at = r->mixed + h * dh, .n_row = n, .n_col = dh, .stride = dim };
+		k.at += dim;
+		v.at += 2 * dim;
+		struct mat w = mat_of(r->weight, n, n);
+		mat_mul(1, q, 0, k, 1, 0, w);
+		for (size_t i = 0; i < n; i++)
+			fit_softmax(w.at + i * n, s->two_way ? n : i + 1, n, 1 / sqrtf((float)dh));
+		mat_mul(1, w, 0, v, 0, 0, y);
+	}
+}
+
+int
+lm_run_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct fault *f)
+{
+	const struct lm *m = r->m;
+	const struct lm_shape *s = &m->shape;
+	size_t dim = s->dim, n = s->n_prefix + p->n;
+	struct slot *to = &r->slot[slot];
+
+	if (n > r->n_row)
+		return fault(f, EX_DATAERR, "a prompt of %zu rows, room for %zu", n, r->n_row);
+	for (size_t i = 0; i < p->n; i++)
+		if (check_row(r, &p->row[i], f) < 0)
+			return -1;
+	let_go(to);
+	struct prompt *kept = xcalloc(1, sizeof *kept);
+	*kept = (struct prompt){ .n_user = 1, .n_prefix = s->n_prefix, .n = n };
+	kept->kv = xmalloc(s->n_layer * n * 2 * dim, sizeof *kept->kv);
+	kept->h = xmalloc(n * dim, sizeof *kept->h);
+	kept->row = xmalloc(p->n, sizeof *kept->row);
+	memcpy(kept->row, p->row, p->n * sizeof *kept->row);
+	to->prompt = kept;
+	if (n == 0)
+		return 0;
+	reserve(r, n);
+	if (s->n_prefix > 0)
+		prefix(r, p->given, r->x);
+	for (size_t i = 0; i < p->n; i++)
+		embed(m, &p->row[i], r->x + (s->n_prefix + i) * dim, r->normed);
+	for (size_t l = 0; l < s->n_layer; l++) {
+		const struct lm_block *b = &m->block[l];
+		layer_norm(r->x, n, dim, b->ln1_g, b->ln1_b, r->normed);
+		lm_apply(&b->qkv, r->normed, n, r->qkv, r->n_thread);
+		for (size_t i = 0; i < n; i++)
+			memcpy(kept->kv + (l * n + i) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
+		attend_prompt(r, n);
+		feed_forward(r, b, n);
+	}
+	layer_norm(r->x, n, dim, m->lnf_g, m->lnf_b, kept->h);
+	if (s->copy) {
+		kept->copy_k = xmalloc(n * dim, sizeof *kept->copy_k);
+		lm_apply(&m->copy_k, kept->h, n, kept->copy_k, r->n_thread);
+	}
+	return 0;
+}
+
+void
+lm_run_copy(struct lm_run *r, size_t to, size_t from)
+{
+	const struct lm_shape *s = &r->m->shape;
+	struct slot *a = &r->slot[to], *b = &r->slot[from];
+	size_t row = 2 * s->dim;
+
+	if (to == from)
+		return;
+	if (b->prompt)
+		b->prompt->n_user++;
+	let_go(a);
+	a->prompt = b->prompt;
+	a->n = b->n;
+	if (b->n > 0 && !a->kv)
+		a->kv = xmalloc(s->n_layer * r->n_row * row, sizeof *a->kv);
+	for (size_t l = 0; b->n > 0 && l < s->n_layer; l++)
+		memcpy(a->kv + l * r->n_row * row, b->kv + l * r->n_row * row, b->n * row * sizeof *a->kv);
+}
+
+/* Attention of one row over the prompt and the text before it, its own row included. */
+static void
+attend_row(struct lm_run *r, const struct slot *slot, size_t layer, const float *q, float *y)
+{
+	const struct lm_shape *s = &r->m->shape;
+	size_t dim = s->dim, dh = dim / s->n_head, n_prompt = slot->prompt->n, n_text = slot->n + 1, n = n_prompt + n_text;
+	const float *prompt = slot->prompt->kv + layer * n_prompt * 2 * dim, *text = slot->kv + layer * r->n_row * 2 * dim;
+	float scale = 1 / sqrtf((float)dh);
+
+	for (size_t h = 0; h < s->n_head; h++) {
+		const float *qh = q + h * dh;
+		float *yh = y + h * dh;
+		for (size_t j = 0; j < n; j++) {
+			const float *k = (j < n_prompt ? prompt + j * 2 * dim : text + (j - n_prompt) * 2 * dim) + h * dh;
+			float sum = 0;
+			for (size_t d = 0; d < dh; d++)
+				sum += qh[d] * k[d];
+			r->score[j] = sum;
+		}
+		fit_softmax(r->score, n, n, scale);
+		memset(yh, 0, dh * sizeof *yh);
+		for (size_t j = 0; j < n; j++) {
+			const float *v = (j < n_prompt ? prompt + j * 2 * dim : text + (j - n_prompt) * 2 * dim) + dim + h * dh;
+			for (size_t d = 0; d < dh; d++)
+				yh[d] += r->score[j] * v[d];
+		}
+	}
+}
+
+static void
+log_softmax(float *x, size_t n)
+{
+	float most = x[0];
+	double sum = 0;
+
+	for (size_t i = 1; i < n; i++)
+		most = fmaxf(most, x[i]);
+	for (size_t i = 0; i < n; i++)
+		sum += expf(x[i] - most);
+	float log_sum = most + (float)log(sum);
+	for (size_t i = 0; i < n; i++)
+		x[i] -= log_sum;
+}
+
+/* log_p [n_vocab] becomes that of the mixture with what the prompt says. */
+static void
+copy_head(struct lm_run *r, const struct prompt *p, const struct lm_row *row, const float *h, float *log_p)
+{
+	const struct lm *m = r->m;
+	size_t dim = m->shape.dim, n = p->n - p->n_prefix;
+	float *q = r->normed, *c = r->mixed;
+	double gate = m->copy_gate[2 * dim];
+
+	if (n == 0)
+		return;
+	lm_apply(&m->copy_q, h, 1, q, 1);
+	for (size_t j = 0; j < n; j++) {
+		int goes_on = fit_goes_on(&p->row[j], row);
+		r->score[j] = mat_dot(q, p->copy_k + (p->n_prefix + j) * dim, dim) / sqrtf((float)dim) +
+		    m->copy_scalar[0] * p->row[j].log_weight + (goes_on > 0 ? m->copy_scalar[1] : 0) + (goes_on > 1 ? m->copy_scalar[2] : 0);
+	}
+	fit_softmax(r->score, n, n, 1);
+	memset(c, 0, dim * sizeof *c);
+	for (size_t j = 0; j < n; j++)
+		for (size_t d = 0; d < dim; d++)
+			c[d] += r->score[j] * p->h[(p->n_prefix + j) * dim + d];
+	for (size_t d = 0; d < dim; d++)
+		gate += (double)m->copy_gate[d] * h[d] + (double)m->copy_gate[dim + d] * c[d];
+	double g = 1 / (1 + exp(-gate));
+	for (size_t v = 0; v < m->shape.n_vocab; v++)
+		log_p[v] += (float)log(g);
+	for (size_t j = 0; j < n; j++) {
+		float *to = &log_p[p->row[j].token];
+		*to = (float)log(exp(*to) + (1 - g) * r->score[j]);
+	}
+}
+
+int
+lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size_t n, float *log_p, struct fault *f)
+{
+	const struct lm *m = r->m;
+	const struct lm_shape *s = &m->shape;
+	size_t dim = s->dim;
+
+	for (size_t i = 0; i < n; i++) {
+		struct slot *at = &r->slot[slot[i]];
+		if (check_row(r, &row[i], f) < 0)
+			return -1;
+		if (!at->prompt || at->prompt->n + at->n >= r->n_row)
+			return fault(f, EX_DATAERR, "a text of more than %zu rows", r->n_row);
+		if (!at->kv)
+			at->kv = xmalloc(s->n_layer * r->n_row * 2 * dim, sizeof *at->kv);
+	}
+	reserve(r, n > 2 ? n : 2);
+	for (size_t i = 0; i < n; i++)
+		embed(m, &row[i], r->x + i * dim, r->normed);
+	for (size_t l = 0; l < s->n_layer; l++) {
+		const struct lm_block *b = &m->block[l];
+		layer_norm(r->x, n, dim, b->ln1_g, b->ln1_b, r->normed);
+		lm_apply(&b->qkv, r->normed, n, r->qkv, r->n_thread);
+		for (size_t i = 0; i < n; i++) {
+			struct slot *at = &r->slot[slot[i]];
+			memcpy(at->kv + (l * r->n_row + at->n) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
+			attend_row(r, at, l, r->qkv + i * 3 * dim, r->mixed + i * dim);
+		}
+		feed_forward(r, b, n);
+	}
+	layer_norm(r->x, n, dim, m->lnf_g, m->lnf_b, r->x);
+	lm_logits(m, r->x, n, log_p, r->n_thread);
+	for (size_t i = 0; i < n; i++) {
+		struct slot *at = &r->slot[slot[i]];
+		log_softmax(log_p + i * s->n_vocab, s->n_vocab);
+		if (s->copy)
+			copy_head(r, at->prompt, &row[i], r->x + i * dim, log_p + i * s->n_vocab);
+		at->n++;
+	}
+	return 0;
+}
+
+void
+lm_run_last(struct lm_run *r, size_t slot, float *log_p)
+{
+	const struct prompt *p = r->slot[slot].prompt;
+	const struct lm_shape *s = &r->m->shape;
+
+	lm_logits(r->m, p->h + (p->n - 1) * s->dim, 1, log_p, r->n_thread);
+	log_softmax(log_p, s->n_vocab);
+}
