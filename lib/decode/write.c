@@ -75,6 +75,13 @@ choose_columns(struct decode_writer *w, int own_columns)
 		free(name);
 		at += n + (at[n] == ',');
 	}
+	/* "inputs,output,user": it read the outputs of other rows as items */
+	names = lm_meta(w->lm, "columns");
+	if (w->n_column == 0 && w->columns->title == SIZE_MAX && names && (names = strchr(names, ','))) {
+		char *name = xstrndup(names + 1, strcspn(names + 1, ","));
+		add_column(w, pool_column(w->pool, name));
+		free(name);
+	}
 	if (w->n_column == 0 && !add_column(w, w->columns->title)) {
 		for (size_t i = 0; i < w->columns->n_text; i++)
 			add_column(w, w->columns->text[i]);
@@ -244,6 +251,26 @@ decode_written_free(struct decode_written *t)
 
 /* -- what is read -- */
 
+int
+decode_item_text(struct pool *p, size_t row, const size_t *column, size_t n_column, struct buf *out, struct fault *f)
+{
+	size_t from = out->n;
+
+	if (pool_check_row(p, row, f) < 0)
+		return -1;
+	for (size_t c = 0; c < n_column; c++) {
+		struct span s = pool_text(p, row, column[c]);
+		if (s.n > 0 && out->n > from)
+			buf_putc(out, ' ');
+		buf_put(out, s.at, s.n);
+	}
+	if (out->n == from) {
+		struct span id = pool_id(p, row);
+		buf_put(out, id.at, id.n);
+	}
+	return 0;
+}
+
 /* Items heaviest first (ties: as given), with their texts. */
 static int
 gather(struct decode_writer *w, struct worker *k, const struct decode_request *r, struct fault *f)
@@ -258,19 +285,9 @@ gather(struct decode_writer *w, struct worker *k, const struct decode_request *r
 	}
 	buf_clear(&k->texts);
 	for (size_t i = 0; i < r->n_item; i++) {
-		size_t row = k->items[i].row, from = k->texts.n;
-		if (pool_check_row(w->pool, row, f) < 0)
+		size_t from = k->texts.n;
+		if (decode_item_text(w->pool, k->items[i].row, w->column, w->n_column, &k->texts, f) < 0)
 			return -1;
-		for (size_t c = 0; c < w->n_column; c++) {
-			struct span s = pool_text(w->pool, row, w->column[c]);
-			if (s.n > 0 && k->texts.n > from)
-				buf_putc(&k->texts, ' ');
-			buf_put(&k->texts, s.at, s.n);
-		}
-		if (k->texts.n == from) {
-			struct span id = pool_id(w->pool, row);
-			buf_put(&k->texts, id.at, id.n);
-		}
 		k->text[i] = (struct compose_item){ { NULL, k->texts.n - from }, k->items[i].weight };
 	}
 	for (size_t i = 0, from = 0; i < r->n_item; from += k->text[i++].text.n)

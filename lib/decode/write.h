@@ -3,7 +3,7 @@
  *
  *   reads     the question and the heaviest items (compose.h), and [z ; u], where the DECODER has a prefix
  *   item      its columns that the DECODER's metadata names in "item_columns" (by commas), one blank between; else its
- *             title; else its texts; else its id
+ *             title; else the column of outputs that "columns" names; else its texts; else its id
  *   end       a text that was cut at n_token ends at its last sentence, or, where there is none, at its last word
  *   empty     a text without anything to see is written again, of tokens that can be seen; if copies make that one empty
  *             too, the heaviest item's text stands in
@@ -29,6 +29,10 @@ struct decode_write_options {
 	int faithful;
 	size_t n_thread;
 };
+
+/* Appends the text of an item as a DECODER reads it: columns [n_column] of the pool, one blank between; its id where they are
+   empty. -1 with *f set if that row is damaged. */
+int decode_item_text(struct pool *p, size_t row, const size_t *column, size_t n_column, struct buf *out, struct fault *f);
 
 struct decode_writer;
 /* A DECODER, or a GPT-2 checkpoint with its vocabulary beside it. p and c as in decode_new(), NULL: no pool. space of the pool

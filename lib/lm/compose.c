@@ -144,9 +144,8 @@ put_items(struct compose *c, const struct lm *m, const struct compose_limits *l,
 			continue;
 		if (c->tokens.n > l->n_item_token - 1)
 			c->tokens.n = l->n_item_token - 1;
-		c->tokens.at = xrealloc(c->tokens.at, c->tokens.n + 1, sizeof *c->tokens.at);
 		if (c->tokens.n_cap < c->tokens.n + 1)
-			c->tokens.n_cap = c->tokens.n + 1;
+			c->tokens.at = xgrow(c->tokens.at, &c->tokens.n_cap, c->tokens.n + 1, sizeof *c->tokens.at);
 		c->tokens.at[c->tokens.n++] = BPE_ITEM;
 		put_part(c, c->tokens.at, c->tokens.n, (uint32_t)(2 + n), log(item[i].weight / (sum > 0 ? sum : 1) + WEIGHT_LEAST));
 		n++;
