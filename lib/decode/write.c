@@ -191,6 +191,7 @@ decode_writer_open(const char *path, struct pool *p, const char *pool_name, cons
 	struct decode_writer *w = xcalloc(1, sizeof *w);
 	w->lm = lm;
 	w->o = *o;
+	w->o.n_beam = o->n_beam > 0 ? o->n_beam : 1;
 	w->pool = p;
 	w->columns = c;
 	if (w->o.n_thread == 0)
@@ -442,8 +443,8 @@ write_text(struct decode_writer *w, struct worker *k, const struct decode_reques
 		o.place = (uint32_t)k->compose.n;
 	o.n_token = w->o.n_token;
 	o.n_token_min = 1;
-	o.n_beam = w->o.n_beam;
-	o.temperature = r->temperature;
+	o.n_beam = isnan(r->temperature) ? w->o.n_beam : 1;
+	o.temperature = isnan(r->temperature) ? 0 : r->temperature;
 	o.top_k = w->o.top_k;
 	o.top_p = w->o.top_p;
 	o.repetition = w->o.repetition;

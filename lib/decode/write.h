@@ -20,8 +20,7 @@
 
 struct decode_write_options {
 	size_t n_token;                 /* of a text, at most; 0: as many as the DECODER has learnt to write */
-	size_t n_beam;                  /* > 1: beam search */
-	double temperature;             /* with n_beam 1; 0: greedy */
+	size_t n_beam;                  /* of requests without a temperature; 1: the likeliest token each time */
 	size_t top_k;                   /* 0: all */
 	double top_p, repetition;       /* 1: all; 1: none */
 	const struct span *stop;        /* [n_stop], borrowed */
@@ -49,7 +48,7 @@ struct decode_request {
 	size_t n_item;
 	const float *given;             /* [n_given]; NULL: zeros */
 	uint64_t seed, stream;
-	double temperature;
+	double temperature;             /* NAN: nothing is drawn, beams search; 0: the likeliest token each time */
 };
 struct decode_written {                 /* {0} to begin */
 	struct buf text;
