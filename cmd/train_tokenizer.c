@@ -24,7 +24,8 @@ static const struct opt tokenizer_opts[] = {
 	{ 'o', "output", OPT_FILE, &tokenizer_path, "TOKENIZER", "the file to write", NULL, NULL },
 	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas; default: text", NULL, NULL },
 	{ 0, "tokens", OPT_SIZE, &n_token, "N", "tokens, 5 special ones and 256 bytes among them", NULL, NULL },
-	{ 0, "json", OPT_FILE, &json_folder, "FOLDER", "write vocab.json and merges.txt there as well, for other programs", NULL, NULL },
+	{ 0, "vocab", OPT_FILE, &json_folder, "FOLDER", "write vocab.json and merges.txt there as well, for other programs", NULL,
+	    NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
 };
@@ -167,7 +168,7 @@ static int reverse;
 
 static const struct opt encode_opts[] = {
 	{ 'm', "model", OPT_FILE, &vocabulary, "TOKENIZER", "or a DECODER, or a folder with vocab.json and merges.txt", NULL, NULL },
-	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text; default: text, and tokens with --reverse", NULL, NULL },
+	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text; default: text, or tokens with --reverse", NULL, NULL },
 	{ 'o', "output", OPT_STRING, &text_name, "NAME", "column to write; default: tokens, and text with --reverse", NULL, NULL },
 	{ 'r', "reverse", OPT_FLAG, &reverse, NULL, "tokens to text", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
@@ -239,7 +240,7 @@ decode_row(struct encoding *e, const struct record_in *in, size_t i, struct faul
 
 		for (; at < cell.n && cell.at[at] >= '0' && cell.at[at] <= '9' && token < UINT32_MAX; at++)
 			token = 10 * token + (uint64_t)(cell.at[at] - '0');
-		if (at == from || (at < cell.n && cell.at[at] != ' ') || token >= bpe_n(e->bpe))
+		if (at == from || (at < cell.n && cell.at[at] != ' ') || at + 1 == cell.n || token >= bpe_n(e->bpe))
 			return record_fault(in, i, e->column[0], f, "expected tokens 0 to %zu with a blank between, got \"%s\"",
 			    bpe_n(e->bpe) - 1, fault_quote(cell.at + from, cell.n - from));
 		uint32_t one = (uint32_t)token;
@@ -310,7 +311,7 @@ run_encode(const struct opt_program *p, int n_operand, char **operand)
 const struct opt_program train_tokenizer = {
 	.name = "tokenizer",
 	.summary = "learn the byte pairs of a language model from texts",
-	.usage = "[-qT] -o TOKENIZER [-c NAMES] [--tokens N] [--json FOLDER] [file ...]",
+	.usage = "[-qT] -o TOKENIZER [-c NAMES] [--tokens N] [--vocab FOLDER] [file ...]",
 	.opts = tokenizer_opts,
 	.examples = "hare-train tokenizer -o deb.tokens -c title,text deb.csv\n",
 	.run = run_tokenizer,

@@ -71,7 +71,8 @@ check(struct bpe *b, const char *path, const uint8_t *made, struct fault *f)
 		struct span s = bpe_token(b, t);
 
 		if (!b->special[t] && s.n != 1 && !made[t])
-			return fault(f, EX_DATAERR, "%s: token %u \"%s\" is made by no merge", path, (unsigned)t, fault_quote(s.at, s.n));
+			return fault(f, EX_DATAERR, "%s: token %u \"%s\" is made by no merge", path, (unsigned)t,
+			    fault_quote(s.at, s.n));
 	}
 	return 0;
 }
@@ -146,7 +147,8 @@ read_merge(struct bpe *b, struct source *s, const char *line, size_t n, size_t n
 			    fault_quote(side[i], length[i]), s->vocab_path);
 	}
 	if ((made = bpe_find_joined(b, token[0], token[1])) == UINT32_MAX)
-		return fault(f, EX_DATAERR, "%s:%zu: \"%s\" makes no token of %s", s->merges_path, n_line, fault_quote(line, n), s->vocab_path);
+		return fault(f, EX_DATAERR, "%s:%zu: \"%s\" makes no token of %s", s->merges_path, n_line, fault_quote(line, n),
+		    s->vocab_path);
 	if (bpe_add_merge(b, token[0], token[1], made) < 0)
 		return fault(f, EX_DATAERR, "%s:%zu: \"%s\" is merged twice", s->merges_path, n_line, fault_quote(line, n));
 	s->made[made] = 1;
@@ -346,8 +348,10 @@ load(struct bpe *b, struct tensor_file *file, struct fault *f)
 	const char *path = tensor_path(file);
 	size_t from = 0;
 
-	if (take(file, "bpe.bytes", TENSOR_U8, 1, list, &bytes, f) < 0 || take(file, "bpe.ends", TENSOR_U64, 1, list, &ends, f) < 0 ||
-	    take(file, "bpe.merges", TENSOR_U32, 2, pairs, &merges, f) < 0 || take(file, "bpe.special", TENSOR_U32, 1, list, &special, f) < 0)
+	if (take(file, "bpe.bytes", TENSOR_U8, 1, list, &bytes, f) < 0 ||
+	    take(file, "bpe.ends", TENSOR_U64, 1, list, &ends, f) < 0 ||
+	    take(file, "bpe.merges", TENSOR_U32, 2, pairs, &merges, f) < 0 ||
+	    take(file, "bpe.special", TENSOR_U32, 1, list, &special, f) < 0)
 		return -1;
 	size_t n = ends.shape[0];
 	const uint64_t *end = ends.at;
@@ -384,7 +388,8 @@ load(struct bpe *b, struct tensor_file *file, struct fault *f)
 		uint32_t left = pair[2 * i], right = pair[2 * i + 1], joined;
 
 		if (left >= n || right >= n || is_special[left] || is_special[right]) {
-			fault(f, EX_DATAERR, "%s: bpe.merges[%zu]: %u and %u are not both tokens of text", path, i, (unsigned)left, (unsigned)right);
+			fault(f, EX_DATAERR, "%s: bpe.merges[%zu]: %u and %u are not both tokens of text", path, i, (unsigned)left,
+			    (unsigned)right);
 			goto end;
 		}
 		if ((joined = bpe_find_joined(b, left, right)) == UINT32_MAX || bpe_add_merge(b, left, right, joined) < 0) {
