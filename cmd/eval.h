@@ -42,6 +42,6 @@ void eval_choose_probes(struct eval_run_options *o, size_t n_query);
 int eval_plot(const char *folder, const struct eval_table *t, const struct eval_run *heat, const struct eval_space *space,
     struct eval_labels labels, const char *query, struct fault *f);
 
-extern const struct opt_program eval_replay, eval_simulate;
+extern const struct opt_program eval_replay, eval_simulate, eval_titles;
 
 #endif

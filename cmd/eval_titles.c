@@ -432,7 +432,7 @@ write_task(void *arg, size_t task, size_t worker)
 {
 	struct titles *t = arg;
 	struct writer *w = &t->writer[worker];
-	struct asked asked[TASK] = {{{0}}};
+	struct asked asked[TASK];
 	struct lm_prompt prompt[TASK];
 	struct lm_options o[TASK];
 	struct lm_text text[TASK];
@@ -440,6 +440,7 @@ write_task(void *arg, size_t task, size_t worker)
 	const struct compose_limits *l = &t->limits;
 	int failed = 0;
 
+	memset(asked, 0, sizeof asked);
 	if (!w->look)
 		w->look = pairs_look_new(t->model, t->n_profile_most);
 	if (!w->run)

@@ -3,7 +3,7 @@
 #include "base/opt.h"
 #include "eval.h"
 
-static const struct opt_program *const verbs[] = { &eval_replay, &eval_simulate, NULL };
+static const struct opt_program *const verbs[] = { &eval_replay, &eval_simulate, &eval_titles, NULL };
 
 static const struct opt_program program = {
 	.name = "hare-eval",

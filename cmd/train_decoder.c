@@ -375,14 +375,15 @@ static int
 hold_out(struct teaching *t, struct fault *f)
 {
 	size_t n = pairs_n(t->pairs), n_all, stride;
+	int by_row = 0;
 
 	t->held = xcalloc(n, 1);
 	t->use = xmalloc(n, 1);
-	n_all = held_share > 0 ? pairs_hold_out(t->pairs, held_share, t->held) : 0;
+	n_all = held_share > 0 ? pairs_hold_out(t->pairs, held_share, t->held, &by_row) : 0;
 	for (size_t i = 0; i < n; i++)
 		t->use[i] = !t->held[i];
 	t->best_loss = t->last_loss = NAN;
-	if (pairs_n_user(t->pairs) == 0)
+	if (by_row)
 		pairs_use(t->pairs, t->use);
 	if (n_all == 0)
 		return 0;

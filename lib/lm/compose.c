@@ -85,7 +85,7 @@ trimmed(struct span s)
 /* The tokens of a part, into c->tokens. A blank goes before it, so that its first word is the token that the same word is
    within a text. */
 static void
-encode(struct compose *c, const struct lm *m, const char *before, struct span text, const char *after)
+encode(struct compose *c, const struct lm *m, const char *before, struct span text)
 {
 	text = trimmed(text);
 	buf_clear(&c->text);
@@ -94,7 +94,6 @@ encode(struct compose *c, const struct lm *m, const char *before, struct span te
 		return;
 	buf_puts(&c->text, before);
 	buf_put(&c->text, text.at, text.n);
-	buf_puts(&c->text, after);
 	bpe_encode(m->bpe, c->text.at, c->text.n, &c->tokens);
 }
 
@@ -110,10 +109,17 @@ put_part(struct compose *c, const uint32_t *token, size_t n, uint32_t source, do
 			.log_weight = (float)log_weight };
 }
 
-/* One text, places counting on. */
+/* A line of one text, at most n_most tokens of which its end is the last; places count on. */
 static void
-put_plain(struct compose *c, size_t n)
+put_line(struct compose *c, const struct lm *m, size_t n_most)
 {
+	size_t n = c->tokens.n < n_most - 1 ? c->tokens.n : n_most - 1;
+
+	if (c->tokens.n == 0)
+		return;
+	c->tokens.n = n;
+	bpe_encode(m->bpe, "\n", 1, &c->tokens);
+	n = c->tokens.n;
 	c->row = xgrow(c->row, &c->n_cap, c->n + n + 1, sizeof *c->row);
 	for (size_t i = 0; i < n; i++, c->n++)
 		c->row[c->n] = (struct lm_row){ .token = c->tokens.at[i], .before = c->n > 0 ? c->row[c->n - 1].token : LM_NONE,
@@ -134,18 +140,17 @@ put_items(struct compose *c, const struct lm *m, const struct compose_limits *l,
 			return;
 		}
 		if (m->shape.n_source == 0) {
-			encode(c, m, "", item[i].text, "\n");
-			put_plain(c, c->tokens.n < l->n_item_token ? c->tokens.n : l->n_item_token);
+			encode(c, m, "", item[i].text);
 			n += c->tokens.n > 0;
+			put_line(c, m, l->n_item_token);
 			continue;
 		}
-		encode(c, m, " ", item[i].text, "");
+		encode(c, m, " ", item[i].text);
 		if (c->tokens.n == 0)
 			continue;
 		if (c->tokens.n > l->n_item_token - 1)
 			c->tokens.n = l->n_item_token - 1;
-		if (c->tokens.n_cap < c->tokens.n + 1)
-			c->tokens.at = xgrow(c->tokens.at, &c->tokens.n_cap, c->tokens.n + 1, sizeof *c->tokens.at);
+		c->tokens.at = xgrow(c->tokens.at, &c->tokens.n_cap, c->tokens.n + 1, sizeof *c->tokens.at);
 		c->tokens.at[c->tokens.n++] = BPE_ITEM;
 		put_part(c, c->tokens.at, c->tokens.n, (uint32_t)(2 + n), log(item[i].weight / (sum > 0 ? sum : 1) + WEIGHT_LEAST));
 		n++;
@@ -161,13 +166,13 @@ compose_prompt(struct compose *c, const struct lm *m, const struct compose_limit
 	c->n = c->n_cut = c->n_left_out = 0;
 	if (plain)
 		put_items(c, m, l, item, n_item);
-	encode(c, m, plain ? "" : " ", question, plain ? "\n" : "");
+	encode(c, m, plain ? "" : " ", question);
 	if (c->tokens.n > l->n_question) {
 		c->n_cut = c->tokens.n - l->n_question;
 		c->tokens.n = l->n_question;
 	}
 	if (plain) {
-		put_plain(c, c->tokens.n);
+		put_line(c, m, l->n_question + 1);
 		return;
 	}
 	put_part(c, c->tokens.at, c->tokens.n, 1, 0);
@@ -182,7 +187,7 @@ compose_text(struct compose *c, const struct lm *m, const struct compose_limits 
 	struct lm_row first = { .token = BPE_BEGIN, .before = LM_NONE, .before2 = LM_NONE, .place = COMPOSE_TEXT_PLACE };
 	size_t n_token;
 
-	encode(c, m, plain ? "" : " ", text, "");
+	encode(c, m, plain ? "" : " ", text);
 	n_token = c->tokens.n < l->n_text - 1 ? c->tokens.n : l->n_text - 1;
 	/* a plain text goes on from the prompt's last row, which so becomes the first of the text */
 	if (plain && c->n > 0)

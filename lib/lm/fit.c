@@ -82,6 +82,12 @@ lm_fit_freeze(struct lm_fit *t, const uint8_t *frozen)
 		memset(t->frozen, 0, t->n_part);
 }
 
+void
+lm_fit_schedule(struct lm_fit *t, size_t n_step)
+{
+	t->o.n_step = n_step;
+}
+
 size_t
 lm_fit_done(const struct lm_fit *t)
 {

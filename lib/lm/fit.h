@@ -42,6 +42,8 @@ void lm_fit_freeze(struct lm_fit *t, const uint8_t *frozen);    /* from here on 
 double lm_fit_step(struct lm_fit *t, const struct lm_example *batch, size_t n, size_t n_piece, size_t *n_target, struct fault *f);
 /* Loss without dropout and without learning: sum over targets, *n_target their number. */
 double lm_fit_loss(struct lm_fit *t, const struct lm_example *batch, size_t n, size_t *n_target);
+/* The rate falls to its end at step n_step, from here on. */
+void lm_fit_schedule(struct lm_fit *t, size_t n_step);
 size_t lm_fit_done(const struct lm_fit *t);             /* steps so far */
 /* Gradients of the batch's mean loss [lm_count()], no step: for tests. */
 double lm_fit_gradient(struct lm_fit *t, const struct lm_example *batch, size_t n, float *gradient);

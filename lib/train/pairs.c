@@ -499,15 +499,15 @@ pairs_end(struct pairs *p, struct embed *e, const float *item, struct fault *f)
 	return 0;
 }
 
-size_t
-pairs_hold_out(const struct pairs *p, double share, uint8_t *held)
+/* Groups of rows, users or single rows, drawn until there are enough; none that would be too many. */
+static size_t
+hold_groups(const struct pairs *p, int by_row, double share, uint8_t *held)
 {
-	size_t n_group = p->user ? p->users.n : p->n, n_held = 0, n_group_held = 0;
+	size_t n_group = by_row ? p->n : p->users.n, n_held = 0, n_group_held = 0;
 	uint32_t *order = xmalloc(n_group, sizeof *order);
 	struct rng r = rng_at(p->set.seed ^ SEED_HELD, 0);
 	double n_want = share * (double)n_group, n_row_most = share * (double)p->n;
 
-	memset(held, 0, p->n);
 	for (size_t g = 0; g < n_group; g++)
 		order[g] = (uint32_t)g;
 	for (size_t g = n_group; g > 1; g--) {
@@ -518,16 +518,31 @@ pairs_hold_out(const struct pairs *p, double share, uint8_t *held)
 	}
 	/* a user who has a good part of the rows alone says little of others, and would be missed */
 	for (size_t g = 0; g < n_group && (double)n_group_held < n_want; g++) {
-		size_t u = order[g], n = p->user ? p->user_start[u + 1] - p->user_start[u] : 1;
+		size_t u = order[g], n = by_row ? 1 : p->user_start[u + 1] - p->user_start[u];
 		if ((double)(n_held + n) > n_row_most + 1)
 			continue;
 		for (size_t i = 0; i < n; i++)
-			held[p->user ? p->of_user[p->user_start[u] + i] : u] = 1;
+			held[by_row ? u : p->of_user[p->user_start[u] + i]] = 1;
 		n_held += n;
 		n_group_held++;
 	}
 	free(order);
 	return n_held;
+}
+
+size_t
+pairs_hold_out(const struct pairs *p, double share, uint8_t *held, int *by_row)
+{
+	size_t n = 0;
+
+	memset(held, 0, p->n);
+	*by_row = 0;
+	if (p->user)
+		n = hold_groups(p, 0, share, held);
+	if (n > 0)
+		return n;
+	*by_row = 1;
+	return hold_groups(p, 1, share, held);
 }
 
 void
@@ -570,7 +585,7 @@ draw_profile(struct pairs *p, struct pairs_worker *w, struct rng *r, size_t i, s
 	while (n_left > 0 && *n < p->set.n_profile) {
 		size_t k = rng_below(r, n_left), j = w->deck[k];
 		w->deck[k] = w->deck[--n_left];
-		if (j != i && !repeats(p, i, j))
+		if (j != i && (!p->use || p->use[j]) && !repeats(p, i, j))
 			w->profile[(*n)++] = j;
 	}
 }

@@ -60,9 +60,9 @@ size_t pairs_n(const struct pairs *p);
 size_t pairs_n_user(const struct pairs *p);     /* 0: they have none */
 struct span pairs_input(const struct pairs *p, size_t row);
 struct span pairs_output(const struct pairs *p, size_t row);
-/* held [n] becomes 1 for the rows of about share of the users (at most share of the rows), or of the rows: drawn by seed.
-   Returns how many. */
-size_t pairs_hold_out(const struct pairs *p, double share, uint8_t *held);
+/* held [n] becomes 1 for the rows of about share of the users (and share of the rows, at most), drawn by seed; where no user is
+   so small, or there are none, for about share of the rows, and *by_row 1. Returns how many. */
+size_t pairs_hold_out(const struct pairs *p, double share, uint8_t *held, int *by_row);
 /* Rows with use[row] = 0 are no items of others from here on. NULL: all are. Borrowed. */
 void pairs_use(struct pairs *p, const uint8_t *use);
 

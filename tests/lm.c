@@ -1,0 +1,350 @@
+/* The language model at work: step by step it gives what learning computes all at once, files come back as they were written,
+   and texts obey their options. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "claim.h"
+#include "lm/bpe.h"
+#include "lm/fit.h"
+#include "lm/run.h"
+
+enum { PROMPT = 9, TEXT = 7, VOCAB = 300 };
+
+static struct lm_shape
+shape_of(int prefix, int source, int shift, int copy, int two_way)
+{
+	struct lm_shape s = { .n_layer = 2, .n_head = 2, .dim = 16, .n_inner = 40, .n_place = 32, .n_vocab = VOCAB,
+		.two_way = two_way, .copy = copy, .shift = shift };
+
+	if (source)
+		s.n_source = 3;
+	if (prefix) {
+		s.n_prefix = 3;
+		s.n_given = 6;
+		s.n_prefix_inner = 8;
+	}
+	return s;
+}
+
+struct world {
+	struct lm_shape shape;
+	float *numbers;
+	struct lm *m;
+	float given[6];
+	struct lm_row prompt[PROMPT], text[TEXT];
+	uint32_t target[TEXT];
+	struct lm_example example;
+};
+
+static void
+make(struct world *w, struct lm_shape s, uint64_t seed)
+{
+	struct rng r = rng_at(seed, 1);
+
+	w->shape = s;
+	w->numbers = xmalloc(lm_count(&s), sizeof *w->numbers);
+	lm_draw(&s, w->numbers, seed);
+	for (size_t i = 0; i < lm_count(&s); i++)
+		w->numbers[i] += (float)(.1 * rng_normal(&r));
+	w->m = lm_new(&s, w->numbers, NULL);
+	for (size_t i = 0; i < 6; i++)
+		w->given[i] = (float)rng_normal(&r);
+	for (size_t i = 0; i < PROMPT; i++)
+		w->prompt[i] = (struct lm_row){ .token = 5 + (uint32_t)rng_below(&r, 6), .before = i ? w->prompt[i - 1].token : LM_NONE,
+			.before2 = i > 1 ? w->prompt[i - 2].token : LM_NONE, .place = (uint32_t)i, .source = s.n_source ? 1 + i / 5 : 0,
+			.log_weight = i < 5 ? 0 : -1.5f };
+	for (size_t i = 0; i < TEXT; i++) {
+		w->text[i] = (struct lm_row){ .token = i ? w->target[i - 1] : BPE_BEGIN, .before = i ? w->text[i - 1].token : LM_NONE,
+			.before2 = i > 1 ? w->text[i - 2].token : LM_NONE, .place = 20 + (uint32_t)i };
+		w->target[i] = 5 + (uint32_t)rng_below(&r, 6);
+	}
+	w->example = (struct lm_example){ .prompt = { .given = w->given, .row = w->prompt, .n = PROMPT }, .row = w->text,
+		.target = w->target, .n = TEXT };
+}
+
+static void
+unmake(struct world *w)
+{
+	lm_free(w->m);
+	free(w->numbers);
+}
+
+/* - sum ln p of the targets, step by step; slots of other texts move along with it. */
+static double
+loss_by_steps(const struct lm *m, const struct world *w, size_t n_thread, size_t n_beside)
+{
+	struct fault f;
+	struct lm_run *r = lm_run_new(m, 1 + n_beside, 40, n_thread);
+	size_t slot[8];
+	struct lm_row row[8];
+	float *log_p = xmalloc((1 + n_beside) * VOCAB, sizeof *log_p);
+	double sum = 0;
+
+	for (size_t i = 0; i <= n_beside; i++) {
+		struct lm_prompt p = w->example.prompt;
+		slot[i] = i;
+		if (i > 0)
+			p.n -= i;
+		if (lm_run_prompt(r, i, &p, &f) < 0)
+			claim(0, "a prompt is read: %s", f.text);
+	}
+	for (size_t t = 0; t < TEXT; t++) {
+		for (size_t i = 0; i <= n_beside; i++)
+			row[i] = w->text[i == 0 ? t : t / 2];
+		if (lm_run_step(r, slot, row, 1 + n_beside, log_p, &f) < 0)
+			claim(0, "a step is taken: %s", f.text);
+		double whole = 0;
+		for (size_t v = 0; v < VOCAB; v++)
+			whole += exp(log_p[v]);
+		if (fabs(whole - 1) > 1e-4)
+			claim(0, "probabilities sum to 1, got %g", whole);
+		sum -= log_p[w->target[t]];
+	}
+	free(log_p);
+	lm_run_free(r);
+	return sum;
+}
+
+static double
+loss_at_once(struct world *w)
+{
+	struct lm_fit_options o;
+	size_t n;
+
+	lm_fit_defaults(&o);
+	o.n_thread = 1;
+	struct lm_fit *t = lm_fit_new(w->m, w->numbers, &o);
+	double loss = lm_fit_loss(t, &w->example, 1, &n);
+	lm_fit_free(t);
+	return loss;
+}
+
+static void
+check_steps(const char *what, struct lm_shape s)
+{
+	struct world w;
+
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		make(&w, s, seed);
+		double once = loss_at_once(&w), steps = loss_by_steps(w.m, &w, 1, 0);
+		claim(fabs(once - steps) < 1e-4 * fabs(once), "%s: steps give what learning computes at once: %.6f, %.6f", what, steps, once);
+		claim(loss_by_steps(w.m, &w, 3, 0) == steps, "%s: the same from three threads", what);
+		claim(fabs(loss_by_steps(w.m, &w, 1, 4) - steps) < 1e-4 * steps, "%s: texts beside it change nothing", what);
+		unmake(&w);
+	}
+}
+
+static void
+check_file(void)
+{
+	static const char *const meta[] = { "space", "abc", NULL };
+	static const double within[] = { [LM_F32] = 0, [LM_BF16] = .02, [LM_I8] = .03 };
+	char path[] = "/tmp/lm-XXXXXX";
+	struct world w;
+	struct fault f;
+
+	close(mkstemp(path));
+	make(&w, shape_of(1, 1, 1, 1, 1), 7);
+	double right = loss_by_steps(w.m, &w, 1, 0);
+	for (enum lm_type type = LM_F32; type <= LM_I8; type++) {
+		claim(lm_write(w.m, path, type, meta, &f) == 0, "type %d is written", type);
+		struct lm *m = lm_open(path, &f);
+		if (!claim(m != NULL, "type %d is opened", type)) {
+			puts(f.text);
+			continue;
+		}
+		claim(memcmp(&m->shape, &w.m->shape, sizeof m->shape) == 0, "type %d: the shape is what it was", type);
+		claim(strcmp(lm_meta(m, "space"), "abc") == 0, "type %d: metadata come back", type);
+		double loss = loss_by_steps(m, &w, 2, 1);
+		claim(fabs(loss - right) <= within[type] * right, "type %d: the same probabilities: %.5f, %.5f", type, loss, right);
+		lm_free(m);
+	}
+	claim(truncate(path, 1000) == 0 && !lm_open(path, &f), "a file that is cut is refused: %s", f.text);
+	unlink(path);
+	unmake(&w);
+}
+
+static void
+check_bad(void)
+{
+	struct world w;
+	struct fault f;
+	float log_p[VOCAB];
+	size_t slot = 0;
+
+	make(&w, shape_of(1, 1, 1, 1, 1), 3);
+	struct lm_run *r = lm_run_new(w.m, 1, 14, 1);
+	struct lm_prompt p = w.example.prompt;
+	w.prompt[2].token = VOCAB;
+	claim(lm_run_prompt(r, 0, &p, &f) < 0 && strstr(f.text, "token 300"), "a token that is not there: %s", f.text);
+	w.prompt[2].token = 5;
+	w.prompt[2].place = 32;
+	claim(lm_run_prompt(r, 0, &p, &f) < 0 && strstr(f.text, "place 32"), "a place that is not there: %s", f.text);
+	w.prompt[2].place = 2;
+	w.prompt[2].source = 3;
+	claim(lm_run_prompt(r, 0, &p, &f) < 0 && strstr(f.text, "source 3"), "a source that is not there: %s", f.text);
+	w.prompt[2].source = 1;
+	claim(lm_run_step(r, &slot, w.text, 1, log_p, &f) < 0, "no step without a prompt: %s", f.text);
+	claim(lm_run_prompt(r, 0, &p, &f) == 0, "a prompt of 3 + 9 rows fits into 14");
+	claim(lm_run_step(r, &slot, w.text, 1, log_p, &f) == 0 && lm_run_step(r, &slot, w.text + 1, 1, log_p, &f) == 0 &&
+	    lm_run_step(r, &slot, w.text + 2, 1, log_p, &f) < 0, "and two rows of text, no third: %s", f.text);
+	lm_run_free(r);
+	r = lm_run_new(w.m, 1, 8, 1);
+	claim(lm_run_prompt(r, 0, &p, &f) < 0, "a prompt that is too long: %s", f.text);
+	lm_run_free(r);
+	unmake(&w);
+}
+
+/* -- texts -- */
+
+static struct lm_text
+text_of(struct lm_run *r, const struct world *w, const struct lm_options *o)
+{
+	struct lm_text t = { 0 };
+	struct fault f;
+
+	if (lm_generate(r, &w->example.prompt, o, 1, &t, &f) < 0)
+		claim(0, "a text is written: %s", f.text);
+	return t;
+}
+
+static int
+same(const struct lm_text *a, const uint32_t *token, size_t n)
+{
+	return a->n == n && memcmp(a->token, token, n * sizeof *token) == 0;
+}
+
+static void
+check_texts(void)
+{
+	struct world w;
+	struct lm_options o;
+	uint32_t greedy[12], drawn[12];
+	size_t n_greedy = 0, n_drawn, slot = 0;
+	struct fault f;
+	float log_p[VOCAB];
+
+	make(&w, shape_of(1, 1, 1, 1, 1), 11);
+	struct lm_run *r = lm_run_new(w.m, 16, 40, 1);
+	lm_options_default(&o);
+	o.first = BPE_BEGIN;
+	o.place = 20;
+	o.n_token = 8;
+	o.n_token_min = 8;              /* so that none is empty */
+
+	/* greedy by hand */
+	lm_run_prompt(r, 0, &w.example.prompt, &f);
+	struct lm_row row = { .token = BPE_BEGIN, .before = LM_NONE, .before2 = LM_NONE, .place = 20 };
+	double sum = 0;
+	while (n_greedy < 8 && lm_run_step(r, &slot, &row, 1, log_p, &f) == 0) {
+		uint32_t best = BPE_END + 1;
+		for (uint32_t v = best; v < VOCAB; v++)
+			if (log_p[v] > log_p[best])
+				best = v;
+		greedy[n_greedy++] = best;
+		sum += log_p[best];
+		row = (struct lm_row){ .token = best, .before = row.token, .before2 = row.before, .place = row.place + 1 };
+	}
+	struct lm_text t = text_of(r, &w, &o);
+	claim(same(&t, greedy, n_greedy), "greedy takes the most probable token each time");
+	claim(fabs(t.log_p - sum) < 1e-5 && !t.ended, "and tells their log probability, and that the text was cut");
+	o.temperature = 1;
+	o.top_k = 1;
+	t = text_of(r, &w, &o);
+	claim(same(&t, greedy, n_greedy), "drawing from the best token is greedy");
+	o.top_k = 0;
+	o.top_p = 1e-9;
+	t = text_of(r, &w, &o);
+	claim(same(&t, greedy, n_greedy), "and so is drawing from the fewest that hold next to nothing");
+	o.top_p = 1;
+	o.seed = 5;
+	t = text_of(r, &w, &o);
+	n_drawn = t.n;
+	memcpy(drawn, t.token, t.n * sizeof *drawn);
+	t = text_of(r, &w, &o);
+	claim(same(&t, drawn, n_drawn), "the same seed draws the same text");
+	o.stream = 1;
+	t = text_of(r, &w, &o);
+	claim(!same(&t, drawn, n_drawn), "another stream draws another");
+	o.temperature = 0;
+	o.n_beam = 4;
+	o.length_power = 0;
+	t = text_of(r, &w, &o);
+	claim(t.log_p >= sum - 1e-6, "four beams find a text at least as probable as greedy: %.4f, %.4f", t.log_p, sum);
+	double beam_log_p = t.log_p;
+
+	/* what beams say of their text is what it has, read once more */
+	memcpy(drawn, t.token, t.n * sizeof *drawn);
+	n_drawn = t.n;
+	lm_run_prompt(r, 0, &w.example.prompt, &f);
+	row = (struct lm_row){ .token = BPE_BEGIN, .before = LM_NONE, .before2 = LM_NONE, .place = 20 };
+	sum = 0;
+	for (size_t i = 0; i < n_drawn; i++) {
+		lm_run_step(r, &slot, &row, 1, log_p, &f);
+		sum += log_p[drawn[i]];
+		row = (struct lm_row){ .token = drawn[i], .before = row.token, .before2 = row.before, .place = row.place + 1 };
+	}
+	claim(fabs(sum - beam_log_p) < 1e-4, "a beam's log probability is that of its text: %.5f, %.5f", beam_log_p, sum);
+
+	/* many at once */
+	struct lm_prompt prompts[7];
+	struct lm_options each[7];
+	struct lm_text texts[7];
+	for (size_t i = 0; i < 7; i++) {
+		prompts[i] = w.example.prompt;
+		prompts[i].n -= i;
+		each[i] = o;
+		each[i].n_beam = i % 3 ? 1 : 4;
+	}
+	claim(lm_generate(r, prompts, each, 7, texts, &f) == 0 && same(&texts[0], drawn, n_drawn),
+	    "a text is what it is whatever is written beside it");
+	o.n_beam = 9;
+	claim(lm_generate(r, prompts, &o, 1, texts, &f) < 0, "more beams than there is room for: %s", f.text);
+	o.n_beam = 1;
+
+	uint8_t allowed[VOCAB] = { 0 };
+	allowed[290] = 1;
+	o.allowed = allowed;
+	t = text_of(r, &w, &o);
+	int all_seen = t.n == 8;
+	for (size_t i = 0; i < t.n; i++) {
+		int seen = t.token[i] == 290;
+		for (size_t j = 0; j < PROMPT; j++)
+			seen |= w.prompt[j].token == t.token[i];
+		all_seen &= seen;
+	}
+	claim(all_seen, "only what is allowed or was read is written");
+	o.no_repeat = 1;
+	t = text_of(r, &w, &o);
+	int once = 1;
+	for (size_t i = 0; i < t.n; i++)
+		for (size_t j = 0; j < i; j++)
+			once &= t.token[i] != t.token[j];
+	claim(once && t.n > 0, "no token twice");
+	o.n_token_min = 0;
+	o.allowed = NULL;
+	o.no_repeat = 0;
+	o.end = greedy[0];
+	t = text_of(r, &w, &o);
+	claim(t.n == 0 && t.ended, "the end token ends a text, and is no part of it");
+	lm_run_free(r);
+	unmake(&w);
+}
+
+int
+main(void)
+{
+	check_steps("plain GPT-2", shape_of(0, 0, 0, 0, 0));
+	check_steps("all parts", shape_of(1, 1, 1, 1, 1));
+	check_steps("no copy head", shape_of(1, 1, 1, 0, 1));
+	check_steps("no prefix", shape_of(0, 1, 1, 1, 1));
+	check_steps("one way", shape_of(1, 1, 1, 1, 0));
+	check_file();
+	check_bad();
+	check_texts();
+	return claim_n_failed > 0;
+}
