@@ -142,7 +142,7 @@ static void
 check_file(void)
 {
 	static const char *const meta[] = { "space", "abc", NULL };
-	static const double within[] = { [LM_F32] = 0, [LM_BF16] = .02, [LM_I8] = .03 };
+	static const double within[] = { [LM_F32] = 1e-5, [LM_BF16] = .02, [LM_I8] = .03 };
 	char path[] = "/tmp/lm-XXXXXX";
 	struct world w;
 	struct fault f;

@@ -18,6 +18,7 @@
 enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so that threads do not show */
 	PARTS = 16,                     /* tasks of one row's product by inputs, whose sums are added in order */
 	ROWS = 8,                       /* inputs taken together */
+	FEW = 32,                       /* rows up to which a product is bound by reading its matrix */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
 
 static float
@@ -54,6 +55,31 @@ add_rows_f32(const float *restrict w, const float *restrict x, size_t n, size_t 
 	for (; i < n; i++, w += n_out)
 		for (size_t o = 0; o < n_out; o++)
 			y[o] += x[i] * w[o];
+}
+
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+enum { LANES = 16 };
+
+/* Y [n][n_out] += X [n][n_in] W [n_in][n_out], rows of W, X and Y w_stride, x_stride and y_stride apart. n_in a multiple of ROWS,
+   n_out of LANES: eight vectors of W meet every row of X. */
+CLONES static void
+add_block_f32(const float *restrict w, size_t w_stride, size_t n_in, size_t n_out, const float *restrict x, size_t x_stride,
+    size_t n, float *restrict y, size_t y_stride)
+{
+	for (size_t i = 0; i < n_in; i += ROWS, w += ROWS * w_stride)
+		for (size_t o = 0; o < n_out; o += LANES) {
+			const float *at = w + o;
+			lanes w0 = *(const lanes *)at, w1 = *(const lanes *)(at + w_stride), w2 = *(const lanes *)(at + 2 * w_stride),
+			    w3 = *(const lanes *)(at + 3 * w_stride), w4 = *(const lanes *)(at + 4 * w_stride),
+			    w5 = *(const lanes *)(at + 5 * w_stride), w6 = *(const lanes *)(at + 6 * w_stride),
+			    w7 = *(const lanes *)(at + 7 * w_stride);
+			for (size_t r = 0; r < n; r++) {
+				const float *xr = x + r * x_stride + i;
+				lanes *yr = (lanes *)(y + r * y_stride + o);
+				*yr += ((xr[0] * w0 + xr[1] * w1) + (xr[2] * w2 + xr[3] * w3)) +
+				    ((xr[4] * w4 + xr[5] * w5) + (xr[6] * w6 + xr[7] * w7));
+			}
+		}
 }
 
 CLONES static void
@@ -165,6 +191,27 @@ set_bias(const struct product *p, size_t from, size_t n_out)
 	}
 }
 
+/* The numbers of outputs [from, from + n_out) as float32; 1 if they lie by output. */
+static int
+widen(const struct product *p, size_t from, size_t n_out, float *wide)
+{
+	const struct lm_matrix *w = p->w;
+
+	if (w->type == LM_I8) {
+		const int8_t *at = (const int8_t *)w->at + from * w->n_in;
+		for (size_t o = 0; o < n_out; o++)
+			for (size_t i = 0; i < w->n_in; i++)
+				wide[o * w->n_in + i] = at[o * w->n_in + i] * w->scale[from + o];
+		return 1;
+	}
+	const uint16_t *at = (const uint16_t *)w->at + (p->is_table ? from * w->n_in : from);
+	size_t n = p->is_table ? n_out : w->n_in, m = p->is_table ? w->n_in : n_out, stride = p->is_table ? w->n_in : w->n_out;
+	for (size_t i = 0; i < n; i++)
+		for (size_t o = 0; o < m; o++)
+			wide[i * m + o] = of_bf16(at[i * stride + o]);
+	return p->is_table;
+}
+
 static void
 columns(void *arg, size_t task, size_t worker)
 {
@@ -173,24 +220,26 @@ columns(void *arg, size_t task, size_t worker)
 	size_t from = task * COLUMNS, n_out = w->n_out - from < COLUMNS ? w->n_out - from : COLUMNS;
 
 	(void)worker;
-	if (w->type == LM_I8 || (p->is_table && (p->n == 1 || w->type == LM_BF16))) {
+	if ((w->type != LM_F32 && p->n < ROWS && (w->type == LM_I8 || p->is_table)) || (p->is_table && p->n == 1)) {
 		by_output(p, from, n_out);
 		return;
 	}
 	set_bias(p, from, n_out);
-	struct mat y = { .at = p->y + from, .n_row = p->n, .n_col = n_out, .stride = w->n_out };
-	if (w->type == LM_BF16) {
+	struct mat y = { .at = p->y + from, .n_row = p->n, .n_col = n_out, .stride = w->n_out }, x = mat_of(p->x, p->n, w->n_in);
+	if (w->type != LM_F32) {
 		float *wide = xmalloc(w->n_in * n_out, sizeof *wide);
-		for (size_t i = 0; i < w->n_in; i++)
-			for (size_t o = 0; o < n_out; o++)
-				wide[i * n_out + o] = of_bf16(((const uint16_t *)w->at)[i * w->n_out + from + o]);
-		mat_mul(1, mat_of(p->x, p->n, w->n_in), 0, mat_of(wide, w->n_in, n_out), 0, 1, y);
+		int lies_by_output = widen(p, from, n_out, wide);
+		mat_mul(1, x, 0, lies_by_output ? mat_of(wide, n_out, w->n_in) : mat_of(wide, w->n_in, n_out), lies_by_output, 1, y);
 		free(wide);
+		return;
+	}
+	if (!p->is_table && p->n <= FEW && w->n_in % ROWS == 0 && n_out % LANES == 0) {
+		add_block_f32((const float *)w->at + from, w->n_out, w->n_in, n_out, p->x, w->n_in, p->n, y.at, y.stride);
 		return;
 	}
 	struct mat part = { .at = (float *)w->at + (p->is_table ? from * w->n_in : from), .n_row = p->is_table ? n_out : w->n_in,
 		.n_col = p->is_table ? w->n_in : n_out, .stride = p->is_table ? w->n_in : w->n_out };
-	mat_mul(1, mat_of(p->x, p->n, w->n_in), 0, part, p->is_table, 1, y);
+	mat_mul(1, x, 0, part, p->is_table, 1, y);
 }
 
 /* Inputs of one part of a single row's product. */
@@ -217,7 +266,7 @@ product(struct product *p, size_t n_thread)
 
 	if (w->n_in * w->n_out < TINY)
 		n_thread = 1;
-	if (w->type == LM_I8) {
+	if (w->type == LM_I8 && p->n < ROWS) {
 		p->whole = xmalloc(p->n * w->n_in, sizeof *p->whole);
 		p->scale = xmalloc(p->n, sizeof *p->scale);
 		for (size_t r = 0; r < p->n; r++)
