@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "embed/embed.h"
-#include "embed/stop.h"
+#include "text/stop.h"
 #include "eval.h"
 #include "eval/rouge.h"
 #include "filter.h"

@@ -24,7 +24,7 @@ static const struct opt tokenizer_opts[] = {
 	{ 'o', "output", OPT_FILE, &tokenizer_path, "TOKENIZER", "the file to write", NULL, NULL },
 	{ 'c', "columns", OPT_STRING, &columns, "NAMES", "columns of text, split by commas; default: text", NULL, NULL },
 	{ 0, "tokens", OPT_SIZE, &n_token, "N", "tokens, 5 special ones and 256 bytes among them", NULL, NULL },
-	{ 0, "json", OPT_FILE, &json_folder, "FOLDER", "write vocab.json and merges.txt there as well, for other programs", NULL,
+	{ 0, "vocab", OPT_FILE, &json_folder, "FOLDER", "write vocab.json and merges.txt there as well, for other programs", NULL,
 	    NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
@@ -311,7 +311,7 @@ run_encode(const struct opt_program *p, int n_operand, char **operand)
 const struct opt_program train_tokenizer = {
 	.name = "tokenizer",
 	.summary = "learn the byte pairs of a language model from texts",
-	.usage = "[-qT] -o TOKENIZER [-c NAMES] [--tokens N] [--json FOLDER] [file ...]",
+	.usage = "[-qT] -o TOKENIZER [-c NAMES] [--tokens N] [--vocab FOLDER] [file ...]",
 	.opts = tokenizer_opts,
 	.examples = "hare-train tokenizer -o deb.tokens -c title,text deb.csv\n",
 	.run = run_tokenizer,

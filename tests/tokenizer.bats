@@ -3,7 +3,7 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
 	data="$BATS_TEST_DIRNAME/data"
-	hare-train tokenizer -o t -c title,description --tokens 500 --json j "$data/skills.csv"
+	hare-train tokenizer -o t -c title,description --tokens 500 --vocab j "$data/skills.csv"
 }
 setup() {
 	cd "$BATS_TEST_TMPDIR"
@@ -19,7 +19,7 @@ setup() {
 	cmp again "$t"
 }
 @test "tokenizer: the most frequent pair is merged first, and what cannot be had is said" {
-	printf 'text\nab ab ab abc\n' | { run --separate-stderr -0 hare-train tokenizer -o t --json j; [[ "$stderr" == *"263 tokens, not 8192"* ]]; }
+	printf 'text\nab ab ab abc\n' | { run --separate-stderr -0 hare-train tokenizer -o t --vocab j; [[ "$stderr" == *"263 tokens, not 8192"* ]]; }
 	printf 'text\nab ab ab abc\n' | { run --separate-stderr -0 hare-train tokenizer -q -o t; [ -z "$stderr" ]; }
 	[ "$(sed -n 2p j/merges.txt)" = "a b" ]
 	run -0 hare-train encode -m t <<< $'text\nab ab abc'
@@ -38,7 +38,7 @@ setup() {
 	run -66 --separate-stderr hare-train tokenizer -o t missing.csv
 	run -66 --separate-stderr hare-train tokenizer -o no/folder/t "$data/skills.csv"
 	[[ "$stderr" == *"no/folder"* ]]
-	run -66 --separate-stderr hare-train tokenizer -o t -c title -q --json no/folder "$data/skills.csv"
+	run -66 --separate-stderr hare-train tokenizer -o t -c title -q --vocab no/folder "$data/skills.csv"
 	[[ "$stderr" == *"no/folder"* ]]
 	[ ! -e t ]
 }

@@ -133,7 +133,8 @@ lay_out(struct lm_fit *t, const struct lm_example *batch, size_t n)
 	t->batch = batch;
 	t->n_example = n;
 	t->n_row = t->n_target = t->n_prompt = t->n_strip = t->n_p = t->n_alpha = 0;
-	size_t n_most = 0, strip_row = 0;
+	/* strips of 512 rows at most, four or eight or ... of them, so that two or four threads have equal shares */
+	size_t n_most = 0, n_strip = 4 * ((n_row + 4 * FIT_STRIP - 1) / (4 * FIT_STRIP));
 	for (size_t e = 0; e < n; e++) {
 		const struct lm_example *b = &batch[e];
 		struct fit_example *x = &t->example[e];
@@ -156,10 +157,8 @@ lay_out(struct lm_fit *t, const struct lm_example *batch, size_t n)
 		t->n_p += s->n_head * x->n_row * x->n_row;
 		t->n_alpha += x->n_target * x->n_prompt;
 		n_most = x->n_row > n_most ? x->n_row : n_most;
-		if (e == 0 || t->n_row - strip_row > FIT_STRIP + x->n_row / 2) {
+		if ((x->row + x->n_row / 2) * n_strip >= t->n_strip * n_row)
 			t->strip[t->n_strip++] = (struct fit_strip){ .example = e };
-			strip_row = x->row;
-		}
 		t->strip[t->n_strip - 1].n_example++;
 	}
 	for (size_t r = 0; r < t->n_row; r++) {

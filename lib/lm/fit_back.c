@@ -104,20 +104,21 @@ attend_back(struct lm_fit *t, const struct fit_kept *k, const struct fit_example
 	const float *qkv = k->qkv + e->row * 3 * dim;
 	float *d = d_qkv + e->row * 3 * dim, scale = 1 / sqrtf((float)size);
 
-	memset(d, 0, n * 3 * dim * sizeof *d);
 	for (size_t h = 0; h < n_head; h++) {
 		const float *p = k->p + e->p + h * n * n;
-		for (size_t from = 0; from < n; from += FIT_ROWS) {
-			size_t to = from + FIT_ROWS < n ? from + FIT_ROWS : n, n_seen = fit_seen(t, e, from, to), n_row = to - from;
+		/* the last tile sees every row, so it begins the sums */
+		for (size_t i = (n + FIT_ROWS - 1) / FIT_ROWS, first = i; i-- > 0; ) {
+			float beta = i + 1 < first ? 1 : 0;
+			size_t from = i * FIT_ROWS, to = from + FIT_ROWS < n ? from + FIT_ROWS : n, n_seen = fit_seen(t, e, from, to), n_row = to - from;
 			struct mat w = part_of(p + from * n, n_row, n_seen, n), dw = mat_of(scratch, n_row, n_seen);
 			struct mat out = part_of(dy + (e->row + from) * dim + h * size, n_row, size, dim);
-			mat_mul(1, w, 1, out, 0, 1, part_of(d + 2 * dim + h * size, n_seen, size, 3 * dim));
+			mat_mul(1, w, 1, out, 0, beta, part_of(d + 2 * dim + h * size, n_seen, size, 3 * dim));
 			mat_mul(1, out, 0, part_of(qkv + 2 * dim + h * size, n_seen, size, 3 * dim), 1, 0, dw);
-			for (size_t i = 0; i < n_row; i++)
-				fit_softmax_back(p + (from + i) * n, dw.at + i * n_seen, n_seen, scale);
+			for (size_t r = 0; r < n_row; r++)
+				fit_softmax_back(p + (from + r) * n, dw.at + r * n_seen, n_seen, scale);
 			mat_mul(1, dw, 0, part_of(qkv + dim + h * size, n_seen, size, 3 * dim), 0, 0,
 			    part_of(d + from * 3 * dim + h * size, n_row, size, 3 * dim));
-			mat_mul(1, dw, 1, part_of(qkv + from * 3 * dim + h * size, n_row, size, 3 * dim), 0, 1,
+			mat_mul(1, dw, 1, part_of(qkv + from * 3 * dim + h * size, n_row, size, 3 * dim), 0, beta,
 			    part_of(d + dim + h * size, n_seen, size, 3 * dim));
 		}
 	}

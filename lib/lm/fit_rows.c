@@ -99,7 +99,7 @@ exp_of(float x)
 	p = p * r + 1.6666665459e-1f;
 	p = p * r + 5.0000001201e-1f;
 	p = p * r * r + r + 1;
-	int32_t bits = ((int32_t)n + 127) * (1 << 23);
+	uint32_t bits = ((uint32_t)(int32_t)n + 127) << 23;
 	float power;
 	memcpy(&power, &bits, sizeof power);
 	return p * power;
