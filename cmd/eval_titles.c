@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "base/thread.h"
 #include "embed/embed.h"
-#include "embed/stop.h"
+#include "text/stop.h"
 #include "eval.h"
 #include "eval/rouge.h"
 #include "filter.h"
@@ -36,17 +36,22 @@ static int faithful, controls;
 static const struct opt opts[] = {
 	{ 'm', "decoder", OPT_FILE, &decoder_path, "DECODER", "made by hare-train decoder", NULL, "HARE_DECODER" },
 	{ 0, "inputs", OPT_LIST, &inputs_names, "FILE", "id,input: what is to be written for; may be given again", NULL, NULL },
-	{ 0, "profiles", OPT_LIST, &profiles_names, "FILE", "sample_id,item_id: rows of the person who asks; may be given again", NULL, NULL },
+	{ 0, "profiles", OPT_LIST, &profiles_names, "FILE",
+	    "sample_id,item_id: rows of the person who asks; may be given again", NULL, NULL },
 	{ 0, "pool", OPT_LIST, &pool_names, "FILE", "id,title,text: what item_id is; may be given again", NULL, NULL },
 	{ 'o', "output", OPT_FILE, &output, "FILE", "what is written, as id,output; default: to stdout", NULL, NULL },
-	{ 0, "model", OPT_FILE, &model_path, "MODEL", "that the DECODER was trained with, if it does not hold it", NULL, "HARE_MODEL" },
+	{ 0, "model", OPT_FILE, &model_path, "MODEL",
+	    "that the DECODER was trained with, if it does not hold it", NULL, "HARE_MODEL" },
 	{ 0, "beam", OPT_SIZE, &n_beam, "N", "texts that are followed at once; 1: the likeliest token each time", NULL, NULL },
 	{ 0, "length-power", OPT_REAL, &length_power, "P", "texts are compared by log p / tokens^P", NULL, NULL },
-	{ 0, "faithful", OPT_FLAG, &faithful, NULL, "begin no word but those of the input and the items, and function words", NULL, NULL },
+	{ 0, "faithful", OPT_FLAG, &faithful, NULL,
+	    "begin no word but those of the input and the items, and function words", NULL, NULL },
 	{ 0, "profile-of", OPT_CHOICE, &profile_of, "WHOM", "whose rows are given", "own other none", NULL },
-	{ 0, "score", OPT_STRING, &score_name, "COLUMN", "of the inputs: what should have been written; figures go to stdout", NULL, NULL },
+	{ 0, "score", OPT_STRING, &score_name, "COLUMN",
+	    "of the inputs: what should have been written; figures go to stdout", NULL, NULL },
 	{ 0, "controls", OPT_FLAG, &controls, NULL, "with --score: also with another author's rows, and without any", NULL, NULL },
-	{ 0, "author-column", OPT_STRING, &author_name, "NAME", "of the inputs, if it is there: the groups of intervals and of other", NULL, NULL },
+	{ 0, "author-column", OPT_STRING, &author_name, "NAME",
+	    "of the inputs, if it is there: the groups of intervals and of other", NULL, NULL },
 	{ 0, "seed", OPT_U64, &seed, "S", "of all draws", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
@@ -127,8 +132,9 @@ texts_free(struct texts *t)
 /* -- reading -- */
 
 static int
-each_row(const struct opt_list *names, int (*row)(struct titles *t, struct record_in *in, size_t i, const int *column, struct fault *f),
-    struct titles *t, const char *const *need, size_t n_need, const char *const *find, size_t n_find, struct fault *f)
+each_row(const struct opt_list *names,
+    int (*row)(struct titles *t, struct record_in *in, size_t i, const int *column, struct fault *f), struct titles *t,
+    const char *const *need, size_t n_need, const char *const *find, size_t n_find, struct fault *f)
 {
 	struct record_in *in = record_open((int)names->n, (char *const *)(uintptr_t)names->at, f);
 	int column[8], status = in ? 0 : -1;
@@ -351,9 +357,11 @@ struct asked {                          /* of a task's samples */
 };
 
 static int
-prepare(struct titles *t, struct writer *w, size_t s, struct asked *a, struct lm_prompt *prompt, struct lm_options *o, struct fault *f)
+prepare(struct titles *t, struct writer *w, size_t s, struct asked *a, struct lm_prompt *prompt, struct lm_options *o,
+    struct fault *f)
 {
-	size_t of = t->of[s], from = of < t->id.n ? t->from[of] : 0, n = of < t->id.n ? t->from[of + 1] - from : 0, dim = t->model->dim;
+	size_t of = t->of[s], from = of < t->id.n ? t->from[of] : 0, n = of < t->id.n ? t->from[of + 1] - from : 0;
+	size_t dim = t->model->dim;
 	const float **row = xmalloc(n + 1, sizeof *row);
 	struct pairs_seen *seen = xmalloc(n + 1, sizeof *seen);
 	struct compose_item *item = xmalloc(n + 1, sizeof *item);
@@ -852,6 +860,7 @@ const struct opt_program eval_titles = {
 	.opts = opts,
 	.examples =
 	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz -o titles.csv\n"
-	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz --score target --controls\n",
+	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz --score target \\\n"
+	    "    --controls\n",
 	.run = run_titles,
 };

@@ -394,7 +394,7 @@ static const struct opt_program program_evidence = {
 	.run = run_evidence,
 };
 static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, &program_evidence,
-	&train_decoder, &train_tokenizer, &train_encode, NULL };
+	&train_decoder, &train_distil, &train_tokenizer, &train_encode, NULL };
 static const struct opt_program program = {
 	.name = "hare-train",
 	.summary = "learn from the logs of other users",

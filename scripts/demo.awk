@@ -6,6 +6,7 @@
 #   ids ANSWERS          all items of the answers, one a line
 #   learnt POOL HISTORY  a line per user: what was liked, and of which kind
 #   blocks TITLES ANSWERS    per user: the heaviest items with bars, the breadth, the answer
+#   texts ANSWERS        per user: the answer
 #   table TITLES ANSWERS     users x breadth
 #   differ ANSWERS       users x users: shared items and 1 - cosine of what was attended
 #   verdict ANSWERS      one sentence on whether users are narrower than who has no history, and differ
@@ -175,6 +176,7 @@ FNR == 1 {
 END {
 	if (show == "learnt") show_learnt()
 	else if (show == "blocks") show_blocks()
+	else if (show == "texts") show_texts()
 	else if (show == "table") show_table()
 	else if (show == "differ") show_differ()
 	else if (show == "verdict") show_verdict()
@@ -207,6 +209,13 @@ function show_blocks(    k, u, i, m, item, weight) {
 			    shortened(title_of(item[i]), width - 30)
 		print ""
 		wrapped(output[u], "   ")
+	}
+}
+
+function show_texts(    k) {
+	for (k = 1; k <= n_user; k++) {
+		print (k > 1 ? "\n" : "") bold(tinted(user[k], k))
+		wrapped(output[user[k]], "   ")
 	}
 }
 

@@ -1,5 +1,5 @@
 #include "embed/corpus.h"
-#include "embed/stop.h"
+#include "text/stop.h"
 
 #include <assert.h>
 #include <math.h>

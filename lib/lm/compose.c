@@ -127,7 +127,8 @@ put_line(struct compose *c, const struct lm *m, size_t n_most)
 }
 
 static void
-put_items(struct compose *c, const struct lm *m, const struct compose_limits *l, const struct compose_item *item, size_t n_item)
+put_items(struct compose *c, const struct lm *m, const struct compose_limits *l, const struct compose_item *item,
+    size_t n_item)
 {
 	double sum = 0;
 	size_t n = 0;

@@ -27,7 +27,8 @@ struct course {
 };
 
 struct course *
-course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use, const struct course_options *o)
+course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use,
+    const struct course_options *o)
 {
 	struct course *c = xcalloc(1, sizeof *c);
 
@@ -172,8 +173,8 @@ course_go(struct course *c, const char *place)
 	unsigned long long seed, epoch;
 	size_t n, n_row, chunk, batch;
 
-	if (sscanf(place, "%zu rows, batches of %zu, seed %llu: epoch %llu, chunk %zu, batch %zu", &n, &n_row, &seed, &epoch, &chunk,
-	    &batch) != 6 || n != c->n || n_row != c->set.n_row || seed != c->set.seed || chunk * CHUNK >= c->n || batch > CHUNK)
+	if (sscanf(place, "%zu rows, batches of %zu, seed %llu: epoch %llu, chunk %zu, batch %zu", &n, &n_row, &seed, &epoch,
+	    &chunk, &batch) != 6 || n != c->n || n_row != c->set.n_row || seed != c->set.seed || chunk * CHUNK >= c->n || batch > CHUNK)
 		return -1;
 	c->epoch = epoch;
 	c->chunk = chunk;

@@ -4,8 +4,8 @@
  * In a large pool their idf tells them; in a pool of some hundred texts a word like "need" may be in two of them, and a
  * question would be answered by whoever else needs something.
  */
-#ifndef HARE_EMBED_STOP_H
-#define HARE_EMBED_STOP_H
+#ifndef HARE_TEXT_STOP_H
+#define HARE_TEXT_STOP_H
 
 #include "base/mem.h"
 

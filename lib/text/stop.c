@@ -1,4 +1,4 @@
-#include "embed/stop.h"
+#include "text/stop.h"
 
 #include <stdlib.h>
 #include <string.h>

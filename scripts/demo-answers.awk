@@ -1,0 +1,192 @@
+# demo-answers.awk - questions, attended items and answers for a decoder to learn from, made from a pool by rule
+#
+# usage: awk -v n=6000 -v seed=1 -f scripts/demo-answers.awk skills.csv > answered.csv
+#
+# A record: up to five items drawn from the pool, half of the time from one category, weights falling at random; a question
+# made from a title (or from a trigger, which asks for nothing by name); and the answer: what the question is about, what the
+# heaviest items do, those at least half as heavy as the first, at most three, in the imperative; then how the first begins.
+#   "I need help writing tests" -> "For writing tests, derive ..., and set up ... . List every role as a row ..."
+function split_record(s, f,    n, p, v) {
+	n = 0
+	while (1) {
+		if (substr(s, 1, 1) == "\"") {
+			s = substr(s, 2)
+			v = ""
+			while ((p = index(s, "\"")) > 0) {
+				v = v substr(s, 1, p - 1)
+				s = substr(s, p + 1)
+				if (substr(s, 1, 1) != "\"")
+					break
+				v = v "\""
+				s = substr(s, 2)
+			}
+		} else {
+			p = index(s, ",")
+			v = p ? substr(s, 1, p - 1) : s
+			s = p ? substr(s, p) : ""
+		}
+		f[++n] = v
+		if (substr(s, 1, 1) != ",")
+			return n
+		s = substr(s, 2)
+	}
+}
+# The same numbers in every awk: Park and Miller's generator.
+function uniform() { state = (state * 16807) % 2147483647; return state / 2147483647 }
+function below(k) { return int(uniform() * k) }
+function lowered(s) { return substr(s, 2, 1) ~ /[A-Z]/ ? s : tolower(substr(s, 1, 1)) substr(s, 2) }
+function raised(s) { return toupper(substr(s, 1, 1)) substr(s, 2) }
+# "writes" -> "write", "empties" -> "empty", "watches" -> "watch"
+function plain_verb(v) {
+	if (v ~ /ies$/)
+		return substr(v, 1, length(v) - 3) "y"
+	if (v ~ /(sh|ch|ss|x)es$/)
+		return substr(v, 1, length(v) - 2)
+	return substr(v, 1, length(v) - 1)
+}
+function gerund(v) {
+	if (v ~ /^(plan|set|run|cut|map|get|put|let|stop|split|ship|pin|swap|drop|tag|begin|sit|unpin)$/)
+		return v substr(v, length(v)) "ing"
+	if (v ~ /[^eoy]e$/)
+		return substr(v, 1, length(v) - 1) "ing"
+	return v "ing"
+}
+# The main clause of a description, said as what to do.
+function told(s,    w, m, i, v, out) {
+	sub(/\.$/, "", s)
+	sub(/,? so that .*$/, "", s)
+	m = split(s, w, " ")
+	for (i = 1; i <= m; i++) {
+		v = w[i]
+		sub(/,$/, "", v)
+		v = lowered(v)
+		if (i == 1 || ((v in verb) && (w[i - 1] ~ /,$/ || w[i - 1] == "and" || w[i - 1] == "or") &&
+		    (!(v in noun) || w[i + 1] ~ /^(the|them|each|what|how)$/)))
+			w[i] = plain_verb(v) (w[i] ~ /,$/ ? "," : "")
+		out = out (i > 1 ? " " : "") w[i]
+	}
+	return out
+}
+function cell(s) { gsub(/"/, "\"\"", s); return "\"" s "\"" }
+# What a question about a title looks like, into question and lead.
+function ask(t,    w, v, rest, k) {
+	t = lowered(t)
+	split(t, w, " ")
+	v = w[1]
+	if (v in imperative) {
+		rest = substr(t, length(v) + 2)
+		if (below(4) == 0) {
+			# as short as people ask
+			k = below(n_item) + 1
+			rest = tail[k]
+		}
+		k = below(6)
+		if (k == 0)
+			question = "How do I " v " " rest "?"
+		else if (k == 1)
+			question = "I want to " v " " rest
+		else if (k == 2)
+			question = raised(v) " " rest
+		else {
+			question = (k == 3 ? "I need help " : k == 4 ? "Please help me with " : "What is good for ") gerund(v) " " rest (k == 5 ? "?" : "")
+			lead = "For " gerund(v) " " rest ", "
+			return
+		}
+		lead = "To " v " " rest ", "
+		return
+	}
+	k = below(4)
+	question = k == 0 ? "I need help with " t : k == 1 ? raised(t) : k == 2 ? "What about " t "?" : "I need " t
+	lead = "For " t ", "
+}
+NR == 1 {
+	m = split_record($0, f)
+	for (i = 1; i <= m; i++)
+		at[f[i]] = i
+	next
+}
+{
+	split_record($0, f)
+	id[++n_item] = f[at["id"]]
+	title[n_item] = f[at["title"]]
+	category[n_item] = f[at["category"]]
+	description[n_item] = f[at["description"]]
+	trigger[n_item] = f[at["trigger"]]
+	s = f[at["instructions"]]
+	match(s, /[.!?]( |$)/)
+	first[n_item] = substr(s, 1, RSTART)
+	m = split(s, w, /[.] /)
+	for (i = 1; i <= m; i++) {
+		split(w[i], word, " ")
+		imperative[tolower(word[1])] = 1
+	}
+	split(description[n_item], word, " ")
+	sub(/,$/, "", word[1])
+	verb[tolower(word[1])] = 1
+	imperative[plain_verb(tolower(word[1]))] = 1
+	m = split(title[n_item], word, " ")
+	tail[n_item] = lowered(word[m])
+}
+END {
+	# verbs that begin no description or instruction, but titles, or stand further on
+	split("analyse anonymise clean debug deliver edit harden improve interview negotiate onboard preregister prioritise retire roll sharpen " \
+	    "speed study triage", w, " ")
+	for (i in w)
+		imperative[w[i]] = 1
+	split("revokes removes maps fixes leaves mends reports says speeds", w, " ")
+	for (i in w)
+		verb[w[i]] = 1
+	split("plans tests models lists changes marks cuts covers moves reads adds turns surfaces sorts", w, " ")
+	for (i in w)
+		noun[w[i]] = 1
+	if (show) {
+		for (i = 1; i <= n_item; i++) {
+			ask(title[i])
+			print question " | " lead told(description[i]) ". " first[i]
+		}
+		exit
+	}
+	state = seed + 1
+	for (i = 0; i < 20; i++)
+		uniform()
+	print "query,items,weights,output"
+	for (r = 1; r <= n; r++) {
+		n_drawn = 1 + below(5)
+		kin = below(2)
+		first_one = below(n_item) + 1
+		k = 1
+		drawn[1] = first_one
+		for (tries = 0; k < n_drawn && tries < 1000; tries++) {
+			j = below(n_item) + 1
+			if (kin && category[j] != category[first_one] && tries < 900)
+				continue
+			for (i = 1; i <= k && drawn[i] != j; i++)
+				;
+			if (i > k)
+				drawn[++k] = j
+		}
+		weight = 1
+		items = weights = ""
+		n_told = 0
+		for (i = 1; i <= k; i++) {
+			if (i > 1)
+				weight *= .25 + .75 * uniform()
+			if (weight >= .5 && n_told == i - 1 && n_told < 3)
+				n_told++
+			items = items (i > 1 ? " " : "") id[drawn[i]]
+			weights = weights (i > 1 ? " " : "") sprintf("%.4f", weight)
+		}
+		lead = ""
+		if (below(8) == 0)
+			question = trigger[drawn[1 + below(k)]]
+		else
+			ask(title[below(2) ? drawn[1] : below(n_item) + 1])
+		answer = lead told(description[drawn[1]])
+		if (n_told == 2)
+			answer = answer ", and " told(description[drawn[2]])
+		else if (n_told == 3)
+			answer = answer "; " told(description[drawn[2]]) "; and " told(description[drawn[3]])
+		answer = raised(answer) ". " first[drawn[1]]
+		print cell(question) "," items "," weights "," cell(answer)
+	}
+}
