@@ -1,10 +1,12 @@
 # lm.py - torch at the work of lm.c: GPT-2's shape, random float32 numbers, keys and values kept, one text and 16 at once
+import os
 import time
 import torch
 import torch.nn.functional as F
 
 D, HEADS, LAYERS, VOCAB, STEPS, REPEAT = 768, 12, 12, 50257, 6, 3
 torch.set_grad_enabled(False)
+torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def matrix(n_in, n_out):
