@@ -116,7 +116,8 @@ struct teaching {
 	int best_is_mean;
 	/* for people */
 	double begin_s, told_s, sum_loss, sum_row;
-	size_t n_sum, n_target, first_step;
+	double step_s, sum_step;        /* when the last step was done, how long those before took */
+	size_t n_timed, n_target, first_step;
 	int is_line;
 };
 
@@ -623,6 +624,26 @@ now_s(void)
 	return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
 }
 
+/* How long was worked: a step that takes so much longer than the others was stopped meanwhile (SIGSTOP), which does not count. */
+static double
+worked_s(struct teaching *t, int after_step)
+{
+	enum { PAUSE_S = 3, PAUSE_STEPS = 20 };
+	double now = now_s();
+
+	if (after_step) {
+		double step = now - t->step_s, usual = t->n_timed > 0 ? t->sum_step / (double)t->n_timed : step;
+		if (t->n_timed > 0 && step > PAUSE_S && step > PAUSE_STEPS * usual) {
+			t->begin_s += step - usual;
+		} else {
+			t->sum_step += step;
+			t->n_timed++;
+		}
+	}
+	t->step_s = now;
+	return now - t->begin_s;
+}
+
 static void
 tell(struct teaching *t, int whole)
 {
@@ -650,9 +671,9 @@ tell(struct teaching *t, int whole)
 
 /* The schedule goes on to the step that will be reached when time is up. */
 static void
-follow_time(struct teaching *t)
+follow_time(struct teaching *t, double took)
 {
-	double took = now_s() - t->begin_s, share = took / (60 * minutes);
+	double share = took / (60 * minutes);
 	size_t done = lm_fit_done(t->fit) - t->first_step;
 
 	if (done < N_TRIAL || share <= 0)
@@ -695,6 +716,7 @@ one_step(struct teaching *t, struct fault *f)
 static int
 learn(struct teaching *t, struct fault *f)
 {
+	double took = 0;
 	size_t last;
 
 	t->begin_s = t->told_s = now_s();
@@ -706,12 +728,14 @@ learn(struct teaching *t, struct fault *f)
 	for (;;) {
 		size_t done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
-		if (done >= last && !(minutes > 0 && now_s() - t->begin_s < 60 * minutes))
+		if (done >= last && !(minutes > 0 && took < 60 * minutes))
 			break;
+		worked_s(t, 0);
 		if (one_step(t, f) < 0)
 			return -1;
+		took = worked_s(t, 1);
 		if (minutes > 0)
-			follow_time(t);
+			follow_time(t, took);
 		done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
 		int is_look = done % n_every == 0 || done == n_step;
