@@ -152,7 +152,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 @test "titles: figures: ROUGE of what is right is 1; controls are paired with the own profile" {
 	titles --score target --controls > figures.csv
 	[ "$(head -n 1 figures.csv)" = profile,measure,value,low,high ]
-	for row in own,rouge-1 own,rouge-l own,unfaithful own,distinct-2 own,copied-5 other,rouge-1 none,rouge-l own-other,rouge-1 \
+	for row in own,rouge-1 own,rouge-l own,unfaithful own,distinct-2 own,copied-5 "own,copied-5 elsewhere" other,rouge-1 none,rouge-l own-other,rouge-1 \
 		"own-none but largest,rouge-l"; do
 		[ "$(grep -c "^$row," figures.csv)" -eq 1 ]
 	done
