@@ -317,6 +317,10 @@ check_init(const struct teaching *t, struct fault *f)
 		    2 * t->model->dim, model_path);
 	if (space && strcmp(space, t->model->space) != 0)
 		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", init_path, space, model_path, t->model->space);
+	size_t n_plain = t->limits.n_question + 1 + t->limits.n_item * t->limits.n_item_token + t->limits.n_text;
+	if (s->n_source == 0 && s->n_place < n_plain)
+		return fault(f, EX_DATAERR, "%s: has %zu places, expected %zu: a shorter --question-tokens, --items, --item-tokens or "
+		    "--text-tokens is needed", init_path, s->n_place, n_plain);
 	if (s->n_source == 0)
 		return 0;
 	if (compose_read_limits(&l, t->init, f) < 0)
