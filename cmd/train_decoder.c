@@ -116,7 +116,8 @@ struct teaching {
 	int best_is_mean;
 	/* for people */
 	double begin_s, told_s, sum_loss, sum_row;
-	size_t n_sum, n_target, first_step;
+	double step_s, sum_step;        /* when the last step was done, how long those before took */
+	size_t n_timed, n_target, first_step;
 	int is_line;
 };
 
@@ -316,6 +317,10 @@ check_init(const struct teaching *t, struct fault *f)
 		    2 * t->model->dim, model_path);
 	if (space && strcmp(space, t->model->space) != 0)
 		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", init_path, space, model_path, t->model->space);
+	size_t n_plain = t->limits.n_question + 1 + t->limits.n_item * t->limits.n_item_token + t->limits.n_text;
+	if (s->n_source == 0 && s->n_place < n_plain)
+		return fault(f, EX_DATAERR, "%s: has %zu places, expected %zu: a shorter --question-tokens, --items, --item-tokens or "
+		    "--text-tokens is needed", init_path, s->n_place, n_plain);
 	if (s->n_source == 0)
 		return 0;
 	if (compose_read_limits(&l, t->init, f) < 0)
@@ -623,6 +628,26 @@ now_s(void)
 	return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
 }
 
+/* How long was worked: a step that takes so much longer than the others was stopped meanwhile (SIGSTOP), which does not count. */
+static double
+worked_s(struct teaching *t, int after_step)
+{
+	enum { PAUSE_S = 3, PAUSE_STEPS = 20 };
+	double now = now_s();
+
+	if (after_step) {
+		double step = now - t->step_s, usual = t->n_timed > 0 ? t->sum_step / (double)t->n_timed : step;
+		if (t->n_timed > 0 && step > PAUSE_S && step > PAUSE_STEPS * usual) {
+			t->begin_s += step - usual;
+		} else {
+			t->sum_step += step;
+			t->n_timed++;
+		}
+	}
+	t->step_s = now;
+	return now - t->begin_s;
+}
+
 static void
 tell(struct teaching *t, int whole)
 {
@@ -650,9 +675,9 @@ tell(struct teaching *t, int whole)
 
 /* The schedule goes on to the step that will be reached when time is up. */
 static void
-follow_time(struct teaching *t)
+follow_time(struct teaching *t, double took)
 {
-	double took = now_s() - t->begin_s, share = took / (60 * minutes);
+	double share = took / (60 * minutes);
 	size_t done = lm_fit_done(t->fit) - t->first_step;
 
 	if (done < N_TRIAL || share <= 0)
@@ -695,6 +720,7 @@ one_step(struct teaching *t, struct fault *f)
 static int
 learn(struct teaching *t, struct fault *f)
 {
+	double took = 0;
 	size_t last;
 
 	t->begin_s = t->told_s = now_s();
@@ -706,12 +732,14 @@ learn(struct teaching *t, struct fault *f)
 	for (;;) {
 		size_t done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
-		if (done >= last && !(minutes > 0 && now_s() - t->begin_s < 60 * minutes))
+		if (done >= last && !(minutes > 0 && took < 60 * minutes))
 			break;
+		worked_s(t, 0);
 		if (one_step(t, f) < 0)
 			return -1;
+		took = worked_s(t, 1);
 		if (minutes > 0)
-			follow_time(t);
+			follow_time(t, took);
 		done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
 		int is_look = done % n_every == 0 || done == n_step;
