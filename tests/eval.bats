@@ -172,7 +172,7 @@ history.hit training" ]
 
 @test "a system that is not there is exit 64 with a sentence" {
 	run -64 --separate-stderr "${replay[@]}" --system generative
-	[ "$stderr" = 'hare-eval: generative: not available: it needs a decoder that writes queries, and there is none yet' ]
+	[ "$stderr" = 'hare-eval: generative: not available: no decoder here learns to write queries from a history yet' ]
 	run -64 --separate-stderr "${replay[@]}" --system hare,heron
 	[[ "$stderr" == 'hare-eval: no system "heron"; there are hare '* ]]
 	run -64 --separate-stderr "${replay[@]}" --set rocchio.speed=1

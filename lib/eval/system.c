@@ -20,7 +20,7 @@ eval_system_find(const char *name, size_t n, struct fault *f)
 		if (span_is((struct span){ name, n }, eval_systems[i]->name))
 			return eval_systems[i];
 	if (span_is((struct span){ name, n }, "generative")) {
-		fault(f, EX_USAGE, "generative: not available: it needs a decoder that writes queries, and there is none yet");
+		fault(f, EX_USAGE, "generative: not available: no decoder here learns to write queries from a history yet");
 		return NULL;
 	}
 	for (size_t i = 0; eval_systems[i]; i++)
