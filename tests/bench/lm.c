@@ -12,7 +12,7 @@
 #include "lm/run.h"
 #include "mat/mat.h"
 
-enum { STEPS = 12, BATCH = 16, REPEAT = 5 };
+enum { STEPS = 6, BATCH = 16, REPEAT = 3 };
 
 static double
 now(void)
@@ -90,6 +90,7 @@ main(int argc, char *argv[])
 	struct fault f;
 	double took[REPEAT], single = 0;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (mat_check(&f) < 0)
 		return 1;
 	n_number = lm_count(&s);
