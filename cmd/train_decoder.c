@@ -68,7 +68,7 @@ static const struct opt opts[] = {
 	    "steps until it is reached; default: 200, or a tenth of all if that is less", NULL, NULL },
 	{ 0, "dropout", OPT_REAL, &dropout, "P", "share of the numbers that are left out in training", NULL, NULL },
 	{ 0, "decay", OPT_REAL, &decay, "W", "of matrices, by AdamW", NULL, NULL },
-	{ 0, "batch", OPT_SIZE, &n_batch_row, "N", "rows of a step: prefixes, prompts and texts", NULL, NULL },
+	{ 0, "batch", OPT_SIZE, &n_batch_row, "N", "rows of a step, on average: prefixes, prompts and texts", NULL, NULL },
 	{ 0, "average", OPT_REAL, &average, "A",
 	    "share that an average of the numbers keeps at each step; 0: none is kept", NULL, NULL },
 	{ 0, "held-out", OPT_REAL, &held_share, "SHARE",

@@ -3,8 +3,9 @@
 # usage: awk -v n=6000 -v seed=1 -f scripts/demo-answers.awk skills.csv > answered.csv
 #
 # A record: up to five items drawn from the pool, half of the time from one category, weights falling at random; a question
-# made from a title (or from a trigger, which asks for nothing by name); and the answer: what the question is about, what the
-# heaviest items do, those at least half as heavy as the first, at most three, in the imperative; then how the first begins.
+# made from a title, from some words of the pool, or from a trigger, which asks for nothing by name; and the answer: what the
+# question is about, what the heaviest items do, those at least half as heavy as the first, at most three, in the imperative;
+# then how the first begins.
 #   "I need help writing tests" -> "For writing tests, derive ..., and set up ... . List every role as a row ..."
 function split_record(s, f,    n, p, v) {
 	n = 0
@@ -67,37 +68,64 @@ function told(s,    w, m, i, v, out) {
 	}
 	return out
 }
+function note_verb(v) {
+	if (v !~ /^[a-z]+$/ || (v in imperative))
+		return
+	imperative[v] = 1
+	verbs[++n_verb] = v
+}
 function cell(s) { gsub(/"/, "\"\"", s); return "\"" s "\"" }
-# What a question about a title looks like, into question and lead.
-function ask(t,    w, v, rest, k) {
+# A word that nobody knows, to be taken over as it is.
+function made_up(    n, w) {
+	for (n = 2 + below(3); n > 0; n--)
+		w = w substr("bcdfghklmnprstvw", 1 + below(16), 1) substr("aeiou", 1 + below(5), 1)
+	return w substr("lnrst", 1 + below(5), 1)
+}
+# One to four words that stand together somewhere in the pool; now and then one of them is made up.
+function some_words(    w, m, from, n, i, out) {
+	m = split(said[below(n_item) + 1], w, " ")
+	n = 1 + below(4)
+	from = 1 + below(m - n)
+	for (i = from; i < from + n; i++) {
+		if (below(5) == 0)
+			w[i] = made_up()
+		gsub(/[.,:;?!()]/, "", w[i])
+		out = out (i > from ? " " : "") (i == from ? lowered(w[i]) : w[i])
+	}
+	return out
+}
+# A question about a title, or about some words, into question and lead.
+function ask(t, is_some,    w, v, rest, k) {
 	t = lowered(t)
 	split(t, w, " ")
 	v = w[1]
-	if (v in imperative) {
+	if (is_some && below(2)) {
+		v = verbs[below(n_verb) + 1]
+		rest = some_words()
+	} else if (is_some)
+		t = (below(3) ? "" : below(2) ? "a " : "my ") some_words()
+	else if (v in imperative)
 		rest = substr(t, length(v) + 2)
-		if (below(4) == 0) {
-			# as short as people ask
-			k = below(n_item) + 1
-			rest = tail[k]
-		}
+	if (rest != "") {
 		k = below(6)
-		if (k == 0)
-			question = "How do I " v " " rest "?"
-		else if (k == 1)
-			question = "I want to " v " " rest
-		else if (k == 2)
-			question = raised(v) " " rest
-		else {
-			question = (k == 3 ? "I need help " : k == 4 ? "Please help me with " : "What is good for ") gerund(v) " " rest (k == 5 ? "?" : "")
-			lead = "For " gerund(v) " " rest ", "
+		if (k < 3) {
+			question = k == 0 ? "How do I " v " " rest "?" : k == 1 ? "I want to " v " " rest : raised(v) " " rest
+			lead = "To " v " " rest ", "
 			return
 		}
-		lead = "To " v " " rest ", "
+		question = (k == 3 ? "I need help " : k == 4 ? "Please help me with " : "What is good for ") gerund(v) " " rest (k == 5 ? "?" : "")
+		lead = "For " gerund(v) " " rest ", "
 		return
 	}
-	k = below(4)
-	question = k == 0 ? "I need help with " t : k == 1 ? raised(t) : k == 2 ? "What about " t "?" : "I need " t
+	k = below(5)
+	question = k == 0 ? "I need help with " t : k == 1 ? raised(t) : k == 2 ? "What about " t "?" : k == 3 ? "I need " t : "Something about " t
 	lead = "For " t ", "
+}
+# A question that names nothing to begin with.
+function wonder(    k) {
+	k = below(6)
+	return k == 0 ? "What should I do first on " some_words() "?" : k == 1 ? "What is next?" : k == 2 ? "What would you do today?" : \
+	    k == 3 ? "Why is " some_words() " so hard?" : k == 4 ? "Where do I begin?" : "What is wrong with " some_words() "?"
 }
 NR == 1 {
 	m = split_record($0, f)
@@ -118,14 +146,13 @@ NR == 1 {
 	m = split(s, w, /[.] /)
 	for (i = 1; i <= m; i++) {
 		split(w[i], word, " ")
-		imperative[tolower(word[1])] = 1
+		note_verb(tolower(word[1]))
 	}
+	said[n_item] = description[n_item] " " s
 	split(description[n_item], word, " ")
 	sub(/,$/, "", word[1])
 	verb[tolower(word[1])] = 1
-	imperative[plain_verb(tolower(word[1]))] = 1
-	m = split(title[n_item], word, " ")
-	tail[n_item] = lowered(word[m])
+	note_verb(plain_verb(tolower(word[1])))
 }
 END {
 	# verbs that begin no description or instruction, but titles, or stand further on
@@ -141,7 +168,7 @@ END {
 		noun[w[i]] = 1
 	if (show) {
 		for (i = 1; i <= n_item; i++) {
-			ask(title[i])
+			ask(title[i], 0)
 			print question " | " lead told(description[i]) ". " first[i]
 		}
 		exit
@@ -177,10 +204,12 @@ END {
 			weights = weights (i > 1 ? " " : "") sprintf("%.4f", weight)
 		}
 		lead = ""
-		if (below(8) == 0)
+		if ((i = below(10)) == 0)
 			question = trigger[drawn[1 + below(k)]]
+		else if (i == 1)
+			question = wonder()
 		else
-			ask(title[below(2) ? drawn[1] : below(n_item) + 1])
+			ask(title[below(2) ? drawn[1] : below(n_item) + 1], i > 4)
 		answer = lead told(description[drawn[1]])
 		if (n_told == 2)
 			answer = answer ", and " told(description[drawn[2]])

@@ -243,6 +243,45 @@ python() {
 	done
 	run -74 sh -c 'hare-decode -p p -m d a.csv > /dev/full'
 }
+@test "decode -m: a published GPT-2 checkpoint goes on from items and query as plain text; without its vocabulary it is refused" {
+	mkdir -p gpt2
+	/usr/bin/python3 - <<-'PY'
+		import json, random, struct
+		random.seed(2)
+		dim, n_place = 64, 96
+		letters = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
+		name, n = {b: chr(b) for b in letters}, 0
+		for b in range(256):
+		    if b not in name:
+		        name[b] = chr(256 + n); n += 1
+		vocab = {name[b]: i for i, b in enumerate(range(256))}
+		vocab["<|endoftext|>"] = 256
+		json.dump(vocab, open("gpt2/vocab.json", "w"))
+		open("gpt2/merges.txt", "w").write("#version: 0.2\n")
+		shapes = {"wte.weight": [257, dim], "wpe.weight": [n_place, dim], "ln_f.weight": [dim], "ln_f.bias": [dim]}
+		for part, shape in (("ln_1", [dim]), ("ln_2", [dim])):
+		    shapes["h.0." + part + ".weight"], shapes["h.0." + part + ".bias"] = shape, shape
+		for part, a, b in (("attn.c_attn", dim, 3 * dim), ("attn.c_proj", dim, dim), ("mlp.c_fc", dim, 4 * dim), ("mlp.c_proj", 4 * dim, dim)):
+		    shapes["h.0." + part + ".weight"], shapes["h.0." + part + ".bias"] = [a, b], [b]
+		header, data = {}, b""
+		for k, shape in shapes.items():
+		    n = 1
+		    for s in shape: n *= s
+		    x = [1.0] * n if k.endswith("ln_f.weight") or ".ln_" in k and k.endswith("weight") else [random.gauss(0, .1) for _ in range(n)]
+		    header[k] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * n]}
+		    data += struct.pack("<%df" % n, *x)
+		j = json.dumps(header).encode()
+		open("gpt2/model.safetensors", "wb").write(struct.pack("<Q", len(j)) + j + data)
+	PY
+	run -0 --separate-stderr hare-decode -p p -s s -m gpt2/model.safetensors -J --max-tokens 20 z.csv
+	[ "${#lines[@]}" -eq 5 ]
+	echo "$output" | jq -e 'select(.output | length > 0)' | grep -c '"output"' | grep -qx 5
+	[ "$(echo "$output" | jq -r .tokens_in | sort -n | tail -1)" -le 76 ]
+	hare-decode -m gpt2/model.safetensors --max-tokens 20 --temperature 1 <(printf 'query\n""\n') > /dev/null
+	rm gpt2/vocab.json
+	run -65 --separate-stderr hare-decode -p p -m gpt2/model.safetensors a.csv
+	[[ "$stderr" == *'gpt2/model.safetensors: has no vocabulary'* ]]
+}
 @test "distil: the same records and seed give the same bytes, whatever the threads; another seed others" {
 	few=(--text-columns text --layers 1 --dim 16 --heads 2 --tokens 300 --items 2 --item-tokens 16 --text-tokens 16 --steps 5 --batch 4)
 	hare-train distil -q -p p -o one "${few[@]}" --threads 1 answered.csv

@@ -134,6 +134,33 @@ python() {
 	END
 }
 
+@test "the small decoder writes for each of the six: whole sentences, most of their words from what was attended to, and unlike one another" {
+	python "$kept/written.csv" "$kept/skills.csv" <<-'END'
+	import re
+	words = lambda s: re.findall(r"[\w'-]+", s.lower())
+	def alike(a, b):        # ROUGE-L, F1
+	    d = [0] * (len(b) + 1)
+	    for x in a:
+	        left = 0
+	        for j, y in enumerate(b):
+	            up = d[j + 1]
+	            d[j + 1] = left + 1 if x == y else max(up, d[j])
+	            left = up
+	    return 2 * d[-1] / (len(a) + len(b))
+	skills = {r['id']: ' '.join(r.values()) for r in rows(sys.argv[2])}
+	a = rows(sys.argv[1])
+	assert [r['user'] for r in a] == ['newcomer', 'sam', 'dana', 'fiona', 'tom', 'olga']
+	for r in a:
+	    assert re.search(r'[.!?]$', r['output']) and len(words(r['output'])) > 8, r
+	    known = set(words(r['query'] + ' ' + ' '.join(skills[i] for i in r['items'].split()[:3])))
+	    strange = [w for w in words(r['output']) if w not in known]
+	    assert len(strange) <= .2 * len(words(r['output'])), strange
+	five = [words(r['output']) for r in a[1:]]
+	pairs = [alike(five[i], five[j]) for i in range(5) for j in range(i)]
+	assert sum(pairs) / len(pairs) < .6, pairs
+	END
+}
+
 @test "the students' plans differ too, and are narrower than a newcomer's" {
 	python "$kept/plans.csv" <<-'END'
 	new, *known = rows(sys.argv[1])

@@ -31,6 +31,8 @@ setup_file() {
 	done
 	cp monday.state team.state
 	hare-embed -m skills.model -c query questions.csv | hare-attend -m skills.model -p skills.pool > attended.csv
+	printf 'query,items,weights,output\nhow do I test this?,fuzz-tests-for-a-parser,1,Write a harness.\n' |
+		hare-train distil -q -p skills.pool -o skills.decoder --layers 1 --dim 16 --heads 2 --tokens 300 --steps 1 --held-out 0
 	printf 'a 1 0 0\nthe 0.9 0.1 0\nand 0 1 0\nfor 0 0 1\nof 0 0.5 0.5\nin 0.5 0 0.2\nwith 0.1 0.4 0\nthat 0.2 0.2 0.9\nto 0.3 0 0.9\n' | gzip > glove.6B.100d.txt.gz
 	printf 'question %s of %s\n' "what is {query}" '{user} {items}' > question.txt
 }

@@ -109,15 +109,16 @@ make_chunk(struct course *c, struct fault *f)
 	for (size_t i = 0; i < n; i++)
 		s[i] = (struct sorting){ c->made[i].example, n_row_of(c, &c->made[i].example), i };
 	qsort(s, n, sizeof *s, by_length);
-	c->n_batch = 0;
 	for (size_t i = 0; i < n; i++) {
 		c->sorted[i] = s[i].e;
-		if (i == 0 || n_row + s[i].n_row > c->set.n_row) {
-			c->at[c->n_batch] = c->n_batch;
-			c->first[c->n_batch++] = i;
-			n_row = 0;
-		}
 		n_row += s[i].n_row;
+	}
+	/* Each batch has as many examples, whatever their length: with as many rows short ones would count for less. */
+	c->n_batch = (n_row + c->set.n_row / 2) / c->set.n_row;
+	c->n_batch = c->n_batch < 1 ? 1 : c->n_batch > n ? n : c->n_batch;
+	for (size_t b = 0; b < c->n_batch; b++) {
+		c->at[b] = b;
+		c->first[b] = n * b / c->n_batch;
 	}
 	c->first[c->n_batch] = n;
 	free(s);

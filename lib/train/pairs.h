@@ -83,11 +83,11 @@ int pairs_examples(struct pairs *p, const struct lm *m, const struct compose_lim
 /* -- the order of a training -- */
 
 struct course_options {
-	size_t n_row;                   /* of a batch, prefixes, prompts and texts counted; a longer example is one of its own */
+	size_t n_row;                   /* of a batch, on average: prefixes, prompts and texts counted */
 	uint64_t seed;
 };
 /* All rows with use[row] in an order drawn for each epoch; some hundred together are made ready, sorted by length, cut into
-   batches, and these shuffled. Borrows p, m, l. */
+   batches of as many examples, and these shuffled. Borrows p, m, l. */
 struct course;
 struct course *course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use,
     const struct course_options *o);
