@@ -323,7 +323,7 @@ see(struct decode_writer *w, struct worker *k, struct span s)
 		k->allowed[k->tokens.at[i]] = 1;
 }
 
-/* Which words and tokens question and items hold. Only what the model reads of the items counts. */
+/* Which words and tokens question and items hold. Items that the model does not read do not count. */
 static void
 see_all(struct decode_writer *w, struct worker *k, const struct decode_request *r)
 {
@@ -370,9 +370,9 @@ unseen_at(struct decode_writer *w, struct worker *k, const uint32_t *token, size
 
 /* -- ends -- */
 
-/* Bytes up to the end of the last sentence, or of the last word. */
+/* Bytes up to the end of the last sentence; 0: there is none. */
 static size_t
-last_end(const char *at, size_t n)
+sentence_end(const char *at, size_t n)
 {
 	static const char *const wide[] = { "\343\200\202", "\357\274\201", "\357\274\237" };   /* ideographic . ! ? */
 
@@ -384,11 +384,20 @@ last_end(const char *at, size_t n)
 				return i;
 		}
 	}
-	for (size_t i = n; i > 1; i--) {
+	return 0;
+}
+
+/* The same, or of the last word. */
+static size_t
+last_end(const char *at, size_t n)
+{
+	size_t end = sentence_end(at, n);
+
+	for (size_t i = n; end == 0 && i > 1; i--) {
 		if (at[i - 1] == ' ' || at[i - 1] == '\n')
 			return i - 1;
 	}
-	return n;
+	return end ? end : n;
 }
 
 static void
@@ -474,6 +483,8 @@ write_text(struct decode_writer *w, struct worker *k, const struct decode_reques
 			while (n > 0 && unseen_at(w, k, text.token, n) > 0)
 				n--;
 			words_of(w, text.token, n, 0, &out->text);
+			if (sentence_end(out->text.at, out->text.n) == 0)
+				buf_clear(&out->text);
 			out->ended = 0;
 			break;
 		}

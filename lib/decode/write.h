@@ -9,7 +9,8 @@
  *             too, the heaviest item's text stands in
  *   faithful  tokens that are in no item and not in the question are not written, those of function words and marks apart;
  *             as tokens may join to a word that is nowhere, such a word is looked for, its tokens are shut out, and the text is
- *             written again, at most N times; then it ends before that word
+ *             written again, some times; then it ends with the sentence before that word, and without one the heaviest item's
+ *             text stands in
  *   order     a text depends on its request alone, not on those beside it nor on threads
  */
 #ifndef HARE_DECODE_WRITE_H
