@@ -8,6 +8,7 @@
 #include "text/text.h"
 
 /* The least that the ln of a weight may be: an item that nobody attends to is still read. */
+enum { SHORTEST = 32 };           /* places of a checkpoint that prompts are cut down for */
 static const double WEIGHT_LEAST = 1e-6;
 
 void
@@ -48,7 +49,12 @@ compose_read_limits(struct compose_limits *l, const struct lm *m, struct fault *
 	    read_limit(&l->n_text, m, "n_text", 2, s->n_place, f) < 0)
 		return -1;
 	size_t n_plain = l->n_question + 1 + l->n_item * l->n_item_token + l->n_text;
-	if (s->n_source == 0 && s->n_place < n_plain)
+	if (s->n_source == 0 && s->n_place < n_plain && !lm_meta(m, "n_question") && s->n_place >= SHORTEST) {
+		/* a short checkpoint of another program: a quarter for the text, the rest for question and items alike */
+		l->n_text = s->n_place / 4;
+		l->n_question = (s->n_place - l->n_text) / 2 - 1;
+		l->n_item_token = l->n_question / l->n_item;
+	} else if (s->n_source == 0 && s->n_place < n_plain)
 		return fault(f, EX_DATAERR, "%s: expected %zu places or more for prompt and text, got %zu", tensor_path(m->file), n_plain,
 		    s->n_place);
 	if (s->n_source == 0)
