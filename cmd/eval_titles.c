@@ -36,17 +36,22 @@ static int faithful, controls;
 static const struct opt opts[] = {
 	{ 'm', "decoder", OPT_FILE, &decoder_path, "DECODER", "made by hare-train decoder", NULL, "HARE_DECODER" },
 	{ 0, "inputs", OPT_LIST, &inputs_names, "FILE", "id,input: what is to be written for; may be given again", NULL, NULL },
-	{ 0, "profiles", OPT_LIST, &profiles_names, "FILE", "sample_id,item_id: rows of the person who asks; may be given again", NULL, NULL },
+	{ 0, "profiles", OPT_LIST, &profiles_names, "FILE",
+	    "sample_id,item_id: rows of the person who asks; may be given again", NULL, NULL },
 	{ 0, "pool", OPT_LIST, &pool_names, "FILE", "id,title,text: what item_id is; may be given again", NULL, NULL },
 	{ 'o', "output", OPT_FILE, &output, "FILE", "what is written, as id,output; default: to stdout", NULL, NULL },
-	{ 0, "model", OPT_FILE, &model_path, "MODEL", "that the DECODER was trained with, if it does not hold it", NULL, "HARE_MODEL" },
+	{ 0, "model", OPT_FILE, &model_path, "MODEL",
+	    "that the DECODER was trained with, if it does not hold it", NULL, "HARE_MODEL" },
 	{ 0, "beam", OPT_SIZE, &n_beam, "N", "texts that are followed at once; 1: the likeliest token each time", NULL, NULL },
 	{ 0, "length-power", OPT_REAL, &length_power, "P", "texts are compared by log p / tokens^P", NULL, NULL },
-	{ 0, "faithful", OPT_FLAG, &faithful, NULL, "begin no word but those of the input and the items, and function words", NULL, NULL },
+	{ 0, "faithful", OPT_FLAG, &faithful, NULL,
+	    "begin no word but those of the input and the items, and function words", NULL, NULL },
 	{ 0, "profile-of", OPT_CHOICE, &profile_of, "WHOM", "whose rows are given", "own other none", NULL },
-	{ 0, "score", OPT_STRING, &score_name, "COLUMN", "of the inputs: what should have been written; figures go to stdout", NULL, NULL },
+	{ 0, "score", OPT_STRING, &score_name, "COLUMN",
+	    "of the inputs: what should have been written; figures go to stdout", NULL, NULL },
 	{ 0, "controls", OPT_FLAG, &controls, NULL, "with --score: also with another author's rows, and without any", NULL, NULL },
-	{ 0, "author-column", OPT_STRING, &author_name, "NAME", "of the inputs, if it is there: the groups of intervals and of other", NULL, NULL },
+	{ 0, "author-column", OPT_STRING, &author_name, "NAME",
+	    "of the inputs, if it is there: the groups of intervals and of other", NULL, NULL },
 	{ 0, "seed", OPT_U64, &seed, "S", "of all draws", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)record_opts, NULL, NULL, NULL, NULL },
 	{ 0, NULL, OPT_END, NULL, NULL, NULL, NULL, NULL },
@@ -127,8 +132,9 @@ texts_free(struct texts *t)
 /* -- reading -- */
 
 static int
-each_row(const struct opt_list *names, int (*row)(struct titles *t, struct record_in *in, size_t i, const int *column, struct fault *f),
-    struct titles *t, const char *const *need, size_t n_need, const char *const *find, size_t n_find, struct fault *f)
+each_row(const struct opt_list *names,
+    int (*row)(struct titles *t, struct record_in *in, size_t i, const int *column, struct fault *f), struct titles *t,
+    const char *const *need, size_t n_need, const char *const *find, size_t n_find, struct fault *f)
 {
 	struct record_in *in = record_open((int)names->n, (char *const *)(uintptr_t)names->at, f);
 	int column[8], status = in ? 0 : -1;
@@ -351,9 +357,11 @@ struct asked {                          /* of a task's samples */
 };
 
 static int
-prepare(struct titles *t, struct writer *w, size_t s, struct asked *a, struct lm_prompt *prompt, struct lm_options *o, struct fault *f)
+prepare(struct titles *t, struct writer *w, size_t s, struct asked *a, struct lm_prompt *prompt, struct lm_options *o,
+    struct fault *f)
 {
-	size_t of = t->of[s], from = of < t->id.n ? t->from[of] : 0, n = of < t->id.n ? t->from[of + 1] - from : 0, dim = t->model->dim;
+	size_t of = t->of[s], from = of < t->id.n ? t->from[of] : 0, n = of < t->id.n ? t->from[of + 1] - from : 0;
+	size_t dim = t->model->dim;
 	const float **row = xmalloc(n + 1, sizeof *row);
 	struct pairs_seen *seen = xmalloc(n + 1, sizeof *seen);
 	struct compose_item *item = xmalloc(n + 1, sizeof *item);
@@ -562,7 +570,7 @@ save(const struct titles *t, struct fault *f)
 
 struct scores {
 	double *one, *l;                /* [n] */
-	double unfaithful, distinct, copied, words;
+	double unfaithful, distinct, copied, elsewhere, words;
 };
 
 /* Content words of a text in neither its input nor the items of its prompt. */
@@ -604,10 +612,13 @@ gram(struct buf *b, const struct rouge_words *w, size_t at, size_t n)
 }
 
 struct grams {
-	struct names all;               /* different runs of GRAM words of the texts */
-	uint32_t *n_of;                 /* [all.n] how often */
-	size_t n_of_cap, n_run;
-	uint8_t *is_found;              /* [all.n] */
+	struct names all;               /* different runs of GRAM words of what was written */
+	uint32_t (*run)[2];             /* [n_run] sample, number of the run */
+	size_t n_run, n_run_cap;
+	uint32_t *n_row, *last_row;     /* [all.n] rows of the pool that hold it, and the last of them */
+	uint32_t row;
+	struct names inputs;            /* whole inputs, which may be texts of the pool */
+	struct rouge_words *own;        /* [inputs.n] words of the row whose text that is */
 };
 
 static struct grams *grams_of_pool;     /* for gram_row(): one at a time */
@@ -615,36 +626,83 @@ static struct grams *grams_of_pool;     /* for gram_row(): one at a time */
 static int
 gram_row(struct titles *t, struct record_in *in, size_t i, const int *column, struct fault *f)
 {
+	struct grams *g = grams_of_pool;
+	struct span title = record_cell(in, i, column[0]), text = record_cell(in, i, column[1]);
 	struct rouge_words words = {0};
-	struct buf b = {0};
+	struct buf b = {0}, both = {0};
+	size_t own = names_find(&g->inputs, text);
 
 	(void)t, (void)f;
+	g->row++;
+	/* what would be a run from the end of the title into the text is none */
 	for (size_t c = 0; c < 2; c++) {
-		rouge_words(&words, record_cell(in, i, column[c]));
+		rouge_words(&words, c ? text : title);
 		for (size_t k = 0; k + GRAM <= words.n; k++) {
-			size_t at = names_find(&grams_of_pool->all, gram(&b, &words, k, GRAM));
-			if (at != SIZE_MAX)
-				grams_of_pool->is_found[at] = 1;
+			size_t at = names_find(&g->all, gram(&b, &words, k, GRAM));
+			if (at != SIZE_MAX && g->last_row[at] != g->row) {
+				g->last_row[at] = g->row;
+				g->n_row[at]++;
+			}
 		}
 	}
+	if (own != SIZE_MAX && g->own[own].n == 0) {
+		buf_put(&both, title.at, title.n);
+		buf_puts(&both, " | ");
+		buf_put(&both, text.at, text.n);
+		rouge_words(&g->own[own], buf_span(&both));
+	}
+	buf_free(&both);
 	buf_free(&b);
 	rouge_words_free(&words);
 	return 0;
 }
 
 static int
-share_copied(struct titles *t, struct grams *g, double *share, struct fault *f)
+holds(const struct rouge_words *w, struct span run)
 {
-	size_t n_found = 0;
+	struct buf b = {0};
+	int found = 0;
 
-	g->is_found = xcalloc(g->all.n + 1, 1);
+	for (size_t k = 0; k + GRAM <= w->n && !found; k++) {
+		struct span s = gram(&b, w, k, GRAM);
+		found = s.n == run.n && memcmp(s.at, run.at, s.n) == 0;
+	}
+	buf_free(&b);
+	return found;
+}
+
+/* Of all runs, those that the pool holds; and those that it holds elsewhere than in the row that is the sample's own. */
+static int
+share_copied(struct titles *t, struct grams *g, double *share, double *elsewhere, struct fault *f)
+{
+	size_t n_found = 0, n_elsewhere = 0, own;
+	int status = 0;
+
+	g->n_row = xcalloc(g->all.n + 1, sizeof *g->n_row);
+	g->last_row = xcalloc(g->all.n + 1, sizeof *g->last_row);
+	for (size_t s = 0; s < t->id.n; s++)
+		names_add(&g->inputs, texts_at(&t->input, s));
+	g->own = xcalloc(g->inputs.n, sizeof *g->own);
 	grams_of_pool = g;
-	if (g->all.n > 0 && each_row(&pool_names, gram_row, t, (const char *[]){ "title", "text" }, 2, NULL, 0, f) < 0)
-		return -1;
-	for (size_t i = 0; i < g->all.n; i++)
-		n_found += g->is_found[i] ? g->n_of[i] : 0;
+	if (g->all.n > 0)
+		status = each_row(&pool_names, gram_row, t, (const char *[]){ "title", "text" }, 2, NULL, 0, f);
+	for (size_t i = 0; i < g->n_run && status == 0; i++) {
+		uint32_t at = g->run[i][1], n = g->n_row[at];
+		own = names_find(&g->inputs, texts_at(&t->input, g->run[i][0]));
+		n_found += n > 0;
+		n_elsewhere += n > 1 || (n == 1 && !holds(&g->own[own], names_at(&g->all, at)));
+	}
 	*share = g->n_run ? (double)n_found / (double)g->n_run : 0;
-	return 0;
+	*elsewhere = g->n_run ? (double)n_elsewhere / (double)g->n_run : 0;
+	for (size_t i = 0; i < g->inputs.n; i++)
+		rouge_words_free(&g->own[i]);
+	names_free(&g->inputs);
+	names_free(&g->all);
+	free(g->own);
+	free(g->run);
+	free(g->n_row);
+	free(g->last_row);
+	return status;
 }
 
 static int
@@ -668,20 +726,17 @@ score(struct titles *t, struct scores *out, struct fault *f)
 		n_word += words.n;
 		for (size_t k = 0; k + 2 <= words.n; k++, n_pair++)
 			names_add(&pairs, gram(&b, &words, k, 2));
-		for (size_t k = 0; k + GRAM <= words.n; k++, g.n_run++) {
-			size_t n = g.all.n, at = names_add(&g.all, gram(&b, &words, k, GRAM));
-			g.n_of = xgrow(g.n_of, &g.n_of_cap, g.all.n, sizeof *g.n_of);
-			g.n_of[at] = at < n ? g.n_of[at] + 1 : 1;
+		for (size_t k = 0; k + GRAM <= words.n; k++) {
+			g.run = xgrow(g.run, &g.n_run_cap, g.n_run + 1, sizeof *g.run);
+			g.run[g.n_run][0] = (uint32_t)s;
+			g.run[g.n_run++][1] = (uint32_t)names_add(&g.all, gram(&b, &words, k, GRAM));
 		}
 	}
 	out->unfaithful = n_content ? (double)n_outside / (double)n_content : 0;
 	out->distinct = n_pair ? (double)pairs.n / (double)n_pair : 0;
 	out->words = (double)n_word / (double)t->id.n;
-	int status = share_copied(t, &g, &out->copied, f);
+	int status = share_copied(t, &g, &out->copied, &out->elsewhere, f);
 	names_free(&pairs);
-	names_free(&g.all);
-	free(g.n_of);
-	free(g.is_found);
 	buf_free(&b);
 	rouge_words_free(&words);
 	rouge_words_free(&target);
@@ -718,6 +773,7 @@ report(const struct titles *t, const char *profile, const struct scores *s)
 	put_plain(profile, "unfaithful", s->unfaithful);
 	put_plain(profile, "distinct-2", s->distinct);
 	put_plain(profile, "copied-5", s->copied);
+	put_plain(profile, "copied-5 elsewhere", s->elsewhere);
 	put_plain(profile, "words", s->words);
 }
 
@@ -852,6 +908,7 @@ const struct opt_program eval_titles = {
 	.opts = opts,
 	.examples =
 	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz -o titles.csv\n"
-	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz --score target --controls\n",
+	    "  hare-eval titles -m deb.decoder --inputs samples.csv --profiles profile.csv --pool pool.csv.gz --score target \\\n"
+	    "    --controls\n",
 	.run = run_titles,
 };

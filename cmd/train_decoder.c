@@ -1,4 +1,4 @@
-/* hare-train decoder - a language model learns to write the outputs of rows from their inputs and what HARE finds for them */
+/* hare-train decoder - a language model learns to write outputs from inputs and what HARE finds for them */
 #include <err.h>
 #include <math.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ enum { BATCH = 1024, HELD_MOST = 384, LINE_S = 60, N_TRIAL = 8 };
 static const char *model_path, *output, *tokenizer_path, *init_path, *checkpoint_path, *type_name = "f32";
 static const char *input_name = "input", *output_name = "output", *user_name, *title_name, *text_names;
 static struct opt_list pools;
-static size_t n_layer = 2, n_dim = 128, n_head = 4, n_token = 8192, n_prefix = 8, n_step, n_every, n_batch_row = 2000, n_warm = SIZE_MAX;
+static size_t n_layer = 2, n_dim = 128, n_head = 4, n_token = 8192, n_prefix = 8, n_step, n_every, n_batch_row = 2000;
+static size_t n_warm = SIZE_MAX;
 static size_t n_question, n_item = SIZE_MAX, n_item_token, n_text_token, n_patience = 10, n_stop, n_profile = 40;
 static double minutes, rate = 2e-3, dropout = .1, decay = .01, alone = .3, held_share = .05, average = .998;
 static uint64_t seed;
@@ -36,14 +37,18 @@ static int frozen, resume, no_model;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "made by hare-embed fit", NULL, "HARE_MODEL" },
-	{ 'p', "pool", OPT_LIST, &pools, "POOL", "learn from its items, where no file is given; may be given again", NULL, "HARE_POOL" },
+	{ 'p', "pool", OPT_LIST, &pools, "POOL",
+	    "learn from its items, where no file is given; may be given again", NULL, "HARE_POOL" },
 	{ 'o', "output", OPT_FILE, &output, "DECODER", "the file to write", NULL, NULL },
 	{ 0, "input-column", OPT_STRING, &input_name, "NAME", "column of what is asked", NULL, NULL },
 	{ 0, "output-column", OPT_STRING, &output_name, "NAME", "column of what is to be written", NULL, NULL },
-	{ 0, "user-column", OPT_STRING, &user_name, "NAME", "column of who wrote it; default: user, if there is one; of a POOL none", NULL, NULL },
+	{ 0, "user-column", OPT_STRING, &user_name, "NAME",
+	    "column of who wrote it; default: user, if there is one; of a POOL none", NULL, NULL },
 	{ 0, "title", OPT_STRING, &title_name, "COLUMN", "what is written of a POOL's items (title, else name)", NULL, NULL },
-	{ 0, "text-columns", OPT_STRING, &text_names, "COLUMN,...", "what it is written from (text, else description and instructions)", NULL, NULL },
-	{ 0, "tokenizer", OPT_FILE, &tokenizer_path, "TOKENIZER", "vocabulary of hare-train tokenizer, or of a DECODER; default: learnt here", NULL, NULL },
+	{ 0, "text-columns", OPT_STRING, &text_names, "COLUMN,...",
+	    "what it is written from (text, else description and instructions)", NULL, NULL },
+	{ 0, "tokenizer", OPT_FILE, &tokenizer_path, "TOKENIZER",
+	    "vocabulary of hare-train tokenizer, or of a DECODER; default: learnt here", NULL, NULL },
 	{ 0, "tokens", OPT_SIZE, &n_token, "N", "of the vocabulary that is learnt here", NULL, NULL },
 	{ 0, "layers", OPT_SIZE, &n_layer, "N", "blocks of the transformer", NULL, NULL },
 	{ 0, "dim", OPT_SIZE, &n_dim, "N", "numbers of a row within it", NULL, NULL },
@@ -56,21 +61,28 @@ static const struct opt opts[] = {
 	{ 0, "profile", OPT_SIZE, &n_profile, "N", "other rows of a user that an example knows, at most", NULL, NULL },
 	{ 0, "alone", OPT_REAL, &alone, "SHARE", "of the examples that know nothing but the input", NULL, NULL },
 	{ 0, "steps", OPT_SIZE, &n_step, "N", "of the optimiser; default: 2000", NULL, NULL },
-	{ 0, "minutes", OPT_REAL, &minutes, "M", "instead of steps: as many as fit, so that a run is not exactly repeated", NULL, NULL },
+	{ 0, "minutes", OPT_REAL, &minutes, "M",
+	    "instead of steps: as many as fit, so that a run is not exactly repeated", NULL, NULL },
 	{ 0, "rate", OPT_REAL, &rate, "R", "of Adam", NULL, NULL },
-	{ 0, "warm", OPT_SIZE, &n_warm, "N", "steps until it is reached; default: 200, or a tenth of all if that is less", NULL, NULL },
+	{ 0, "warm", OPT_SIZE, &n_warm, "N",
+	    "steps until it is reached; default: 200, or a tenth of all if that is less", NULL, NULL },
 	{ 0, "dropout", OPT_REAL, &dropout, "P", "share of the numbers that are left out in training", NULL, NULL },
 	{ 0, "decay", OPT_REAL, &decay, "W", "of matrices, by AdamW", NULL, NULL },
-	{ 0, "batch", OPT_SIZE, &n_batch_row, "N", "rows of a step: prefixes, prompts and texts", NULL, NULL },
-	{ 0, "average", OPT_REAL, &average, "A", "share that an average of the numbers keeps at each step; 0: none is kept", NULL, NULL },
-	{ 0, "held-out", OPT_REAL, &held_share, "SHARE", "of the users, or rows, that are not learnt from but tell how well; 0: none", NULL, NULL },
-	{ 0, "every", OPT_SIZE, &n_every, "N", "steps between two looks at them; default: a twentieth of all, 50 to 500", NULL, NULL },
+	{ 0, "batch", OPT_SIZE, &n_batch_row, "N", "rows of a step, on average: prefixes, prompts and texts", NULL, NULL },
+	{ 0, "average", OPT_REAL, &average, "A",
+	    "share that an average of the numbers keeps at each step; 0: none is kept", NULL, NULL },
+	{ 0, "held-out", OPT_REAL, &held_share, "SHARE",
+	    "of the users, or rows, that are not learnt from but tell how well; 0: none", NULL, NULL },
+	{ 0, "every", OPT_SIZE, &n_every, "N",
+	    "steps between two looks at them; default: a twentieth of all, 50 to 500", NULL, NULL },
 	{ 0, "patience", OPT_SIZE, &n_patience, "N", "such looks without a better one, then training ends; 0: never", NULL, NULL },
-	{ 0, "checkpoint", OPT_FILE, &checkpoint_path, "FILE", "where a run can go on from, written at each such look", NULL, NULL },
+	{ 0, "checkpoint", OPT_FILE, &checkpoint_path, "FILE",
+	    "where a run can go on from, written at each such look", NULL, NULL },
 	{ 0, "resume", OPT_FLAG, &resume, NULL, "go on from the checkpoint, if it is there", NULL, NULL },
 	{ 0, "stop", OPT_SIZE, &n_stop, "N", "end at this step, with a checkpoint, for another run to go on", NULL, NULL },
 	{ 0, "init", OPT_FILE, &init_path, "FILE", "begin with the numbers of a DECODER, or of a GPT-2 checkpoint", NULL, NULL },
-	{ 0, "frozen", OPT_FLAG, &frozen, NULL, "with --init: only the prefix learns, and after the first epoch the last block", NULL, NULL },
+	{ 0, "frozen", OPT_FLAG, &frozen, NULL,
+	    "with --init: only the prefix learns, and after the first epoch the last block", NULL, NULL },
 	{ 0, "type", OPT_CHOICE, &type_name, "TYPE", "of the numbers that are written", "f32 bf16 int8", NULL },
 	{ 0, "no-model", OPT_FLAG, &no_model, NULL, "do not put the MODEL into the DECODER", NULL, NULL },
 	{ 0, "seed", OPT_U64, &seed, "N", "of all that is drawn", NULL, NULL },
@@ -104,7 +116,8 @@ struct teaching {
 	int best_is_mean;
 	/* for people */
 	double begin_s, told_s, sum_loss, sum_row;
-	size_t n_sum, n_target, first_step;
+	double step_s, sum_step;        /* when the last step was done, how long those before took */
+	size_t n_timed, n_target, first_step;
 	int is_line;
 };
 
@@ -222,7 +235,8 @@ static int
 open_vocabulary(struct teaching *t, struct fault *f)
 {
 	if (t->init)
-		return t->init->bpe ? 0 : fault(f, EX_DATAERR, "%s: has no vocabulary, and no vocab.json and merges.txt beside it", init_path);
+		return t->init->bpe ? 0 : fault(f, EX_DATAERR, "%s: has no vocabulary, nor vocab.json and merges.txt beside it",
+		    init_path);
 	if (tokenizer_path) {
 		struct tensor_file *file = tensor_open(tokenizer_path, NULL, f);
 		t->bpe = file ? bpe_load(file, f) : NULL;
@@ -303,6 +317,10 @@ check_init(const struct teaching *t, struct fault *f)
 		    2 * t->model->dim, model_path);
 	if (space && strcmp(space, t->model->space) != 0)
 		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", init_path, space, model_path, t->model->space);
+	size_t n_plain = t->limits.n_question + 1 + t->limits.n_item * t->limits.n_item_token + t->limits.n_text;
+	if (s->n_source == 0 && s->n_place < n_plain)
+		return fault(f, EX_DATAERR, "%s: has %zu places, expected %zu: a shorter --question-tokens, --items, --item-tokens or "
+		    "--text-tokens is needed", init_path, s->n_place, n_plain);
 	if (s->n_source == 0)
 		return 0;
 	if (compose_read_limits(&l, t->init, f) < 0)
@@ -460,7 +478,8 @@ save(const struct teaching *t, struct fault *f)
 	course_place(t->course, &place);
 	buf_printf(&place, "; worse %zu, best %s, mean %d", t->n_worse, number, t->best_is_mean);
 	buf_printf(&part, "%s.part", checkpoint_path);
-	if (lm_fit_save(t->fit, buf_string(&part), buf_string(&place), f) == 0 && (file = tensor_open(buf_string(&part), NULL, f)) &&
+	if (lm_fit_save(t->fit, buf_string(&part), buf_string(&place), f) == 0 &&
+	    (file = tensor_open(buf_string(&part), NULL, f)) &&
 	    (w = tensor_create(checkpoint_path, tensor_meta(file, "hare"), f))) {
 		tensor_set_meta_file(w, file);
 		tensor_declare_file(w, file);
@@ -511,7 +530,8 @@ go_on(struct teaching *t, struct fault *f)
 	    num_read_f64(best, strlen(best), &t->best_loss) < 0) {
 		fault(f, EX_DATAERR, "%s: is of other rows, options or another seed: it stands at \"%s\"", checkpoint_path,
 		    fault_quote(place, strlen(place)));
-	} else if ((file = tensor_open(checkpoint_path, NULL, f)) && take_array(file, "decoder.mean", t->n_number, &t->mean, f) == 0 &&
+	} else if ((file = tensor_open(checkpoint_path, NULL, f)) &&
+	    take_array(file, "decoder.mean", t->n_number, &t->mean, f) == 0 &&
 	    take_array(file, "decoder.best", t->n_number, &t->best, f) == 0) {
 		status = 0;
 	}
@@ -608,6 +628,26 @@ now_s(void)
 	return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
 }
 
+/* How long was worked: a step that takes so much longer than the others was stopped meanwhile (SIGSTOP), which does not count. */
+static double
+worked_s(struct teaching *t, int after_step)
+{
+	enum { PAUSE_S = 3, PAUSE_STEPS = 20 };
+	double now = now_s();
+
+	if (after_step) {
+		double step = now - t->step_s, usual = t->n_timed > 0 ? t->sum_step / (double)t->n_timed : step;
+		if (t->n_timed > 0 && step > PAUSE_S && step > PAUSE_STEPS * usual) {
+			t->begin_s += step - usual;
+		} else {
+			t->sum_step += step;
+			t->n_timed++;
+		}
+	}
+	t->step_s = now;
+	return now - t->begin_s;
+}
+
 static void
 tell(struct teaching *t, int whole)
 {
@@ -635,9 +675,9 @@ tell(struct teaching *t, int whole)
 
 /* The schedule goes on to the step that will be reached when time is up. */
 static void
-follow_time(struct teaching *t)
+follow_time(struct teaching *t, double took)
 {
-	double took = now_s() - t->begin_s, share = took / (60 * minutes);
+	double share = took / (60 * minutes);
 	size_t done = lm_fit_done(t->fit) - t->first_step;
 
 	if (done < N_TRIAL || share <= 0)
@@ -680,6 +720,7 @@ one_step(struct teaching *t, struct fault *f)
 static int
 learn(struct teaching *t, struct fault *f)
 {
+	double took = 0;
 	size_t last;
 
 	t->begin_s = t->told_s = now_s();
@@ -691,12 +732,14 @@ learn(struct teaching *t, struct fault *f)
 	for (;;) {
 		size_t done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
-		if (done >= last && !(minutes > 0 && now_s() - t->begin_s < 60 * minutes))
+		if (done >= last && !(minutes > 0 && took < 60 * minutes))
 			break;
+		worked_s(t, 0);
 		if (one_step(t, f) < 0)
 			return -1;
+		took = worked_s(t, 1);
 		if (minutes > 0)
-			follow_time(t);
+			follow_time(t, took);
 		done = lm_fit_done(t->fit);
 		last = n_stop > 0 && n_stop < n_step ? n_stop : n_step;
 		int is_look = done % n_every == 0 || done == n_step;

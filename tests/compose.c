@@ -1,4 +1,4 @@
-/* Rows of prompts and texts, by hand; words from tokens, whatever their bytes; overlap of words, by hand and by a slow twin. */
+/* Rows of prompts and texts, by hand; words from tokens, whatever their bytes; overlap of words against a slow twin. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,8 @@ vocabulary(void)
 static struct lm *
 model(struct bpe *b, size_t n_source, float **numbers)
 {
-	struct lm_shape s = { .n_layer = 1, .n_head = 2, .dim = 8, .n_inner = 16, .n_place = COMPOSE_TEXT_PLACE + 16, .n_vocab = bpe_n(b),
-		.n_source = n_source, .two_way = n_source > 0, .copy = n_source > 0, .shift = n_source > 0 };
+	struct lm_shape s = { .n_layer = 1, .n_head = 2, .dim = 8, .n_inner = 16, .n_place = COMPOSE_TEXT_PLACE + 16,
+		.n_vocab = bpe_n(b), .n_source = n_source, .two_way = n_source > 0, .copy = n_source > 0, .shift = n_source > 0 };
 
 	*numbers = xcalloc(lm_count(&s), sizeof **numbers);
 	lm_draw(&s, *numbers, 1);
@@ -64,24 +64,29 @@ static void
 prompts(const struct lm *m)
 {
 	struct compose_limits l = { .n_question = 6, .n_item = 2, .n_item_token = 4, .n_text = 8 };
-	struct compose_item item[] = { { span("maps"), .5 }, { span("   "), .25 }, { span("  a parser of mail and maps\n"), .25 }, { span("mail"), 0 } };
+	struct compose_item item[] = { { span("maps"), .5 }, { span("   "), .25 }, { span("  a parser of mail and maps\n"), .25 },
+		{ span("mail"), 0 } };
 	struct compose c = {0};
 
 	compose_prompt(&c, m, &l, span(" mail and maps \n"), item, 4);
 	size_t q = end_of(&c, 0), i1 = end_of(&c, q), i2 = end_of(&c, i1);
-	claim(c.row[0].source == 1 && reads(&c, m, 0, q, " mail and maps"), "the question comes first, blanks around it are one before it");
-	claim(c.row[q].source == 2 && reads(&c, m, q, i1, " maps") && c.row[i1 - 1].token == BPE_ITEM, "then items, each with its end");
+	claim(c.row[0].source == 1 && reads(&c, m, 0, q, " mail and maps"),
+	    "the question comes first, blanks around it are one before it");
+	claim(c.row[q].source == 2 && reads(&c, m, q, i1, " maps") && c.row[i1 - 1].token == BPE_ITEM,
+	    "then items, each with its end");
 	claim(c.row[i1].source == 3 && i2 == c.n && i2 - i1 == 4 && c.row[i2 - 1].token == BPE_ITEM,
 	    "a blank item is none, a long one is cut before its end");
 	claim(c.n_left_out == 1 && c.n_cut == 0, "an item more than fit is told");
-	claim(fabs(c.row[q].log_weight - log(.5 + 1e-6)) < 1e-6 && fabs(c.row[i1].log_weight - log(.25 + 1e-6)) < 1e-6 && c.row[0].log_weight == 0,
+	claim(fabs(c.row[q].log_weight - log(.5 + 1e-6)) < 1e-6 && fabs(c.row[i1].log_weight - log(.25 + 1e-6)) < 1e-6 &&
+	    c.row[0].log_weight == 0,
 	    "rows know the share of their item, the question's are 0");
 	int right = 1;
 	for (size_t i = 0; i < c.n; i++) {
 		const struct lm_row *r = &c.row[i];
 		uint32_t before = r->place > 0 ? c.row[i - 1].token : BPE_BEGIN, before2 = r->place > 1 ? c.row[i - 2].token :
 		    r->place == 1 ? BPE_BEGIN : LM_NONE;
-		right &= r->before == before && r->before2 == before2 && (i == 0 || r->place == (r->source == c.row[i - 1].source ? c.row[i - 1].place + 1 : 0));
+		right &= r->before == before && r->before2 == before2;
+		right &= i == 0 || r->place == (r->source == c.row[i - 1].source ? c.row[i - 1].place + 1 : 0);
 	}
 	claim(right, "places count from 0 in each part, and what begins a part follows BPE_BEGIN");
 	compose_prompt(&c, m, &l, span("a parser of mail and maps and mail of maps"), NULL, 0);
@@ -95,9 +100,11 @@ prompts(const struct lm *m)
 	uint32_t target[8];
 	size_t n;
 	compose_text(&c, m, &l, span("mail maps"), row, target, &n);
-	right = row[0].token == BPE_BEGIN && row[0].before == LM_NONE && row[0].place == COMPOSE_TEXT_PLACE && target[n - 1] == BPE_END;
+	right = row[0].token == BPE_BEGIN && row[0].before == LM_NONE && row[0].place == COMPOSE_TEXT_PLACE &&
+	    target[n - 1] == BPE_END;
 	for (size_t i = 1; i < n; i++)
-		right &= row[i].token == target[i - 1] && row[i].before == row[i - 1].token && row[i].place == row[i - 1].place + 1 && row[i].source == 0;
+		right &= row[i].token == target[i - 1] && row[i].before == row[i - 1].token && row[i].place == row[i - 1].place + 1 &&
+		    row[i].source == 0;
 	claim(right, "a text begins with BPE_BEGIN, each row foretells the next, the last the end");
 	compose_text(&c, m, &l, span("a parser of mail and maps and mail of maps xyz xyz"), row, target, &n);
 	claim(n == 8 && target[7] == BPE_END, "a long text is cut at %zu rows", n);
@@ -129,6 +136,7 @@ plain(const struct lm *m)
 	compose_text(&c, m, &l, span("of"), row, target, &n);
 	claim(c.n + 1 == n_before && row[0].token == last.token && row[0].place == last.place && row[1].place == last.place + 1,
 	    "and a text goes on from its last row");
+	compose_free(&c);
 }
 
 static void
@@ -211,7 +219,8 @@ rouge(void)
 	claim(right, "the longest common subsequence is that of a slow twin");
 	double value[] = { 1, 1, 1, 0, 0, .5 };
 	uint32_t group[] = { 0, 0, 0, 1, 1, 2 };
-	struct rouge_interval i = rouge_interval(value, group, 6, 3, SIZE_MAX, 1), without = rouge_interval(value, group, 6, 3, 0, 1);
+	struct rouge_interval i = rouge_interval(value, group, 6, 3, SIZE_MAX, 1);
+	struct rouge_interval without = rouge_interval(value, group, 6, 3, 0, 1);
 	claim(fabs(i.mean - 3.5 / 6) < 1e-12 && i.low == 0 && i.high == 1, "a mean's interval is over whole groups");
 	claim(fabs(without.mean - .5 / 3) < 1e-12 && without.high <= .5, "and a group may be left out");
 	rouge_words_free(&a);

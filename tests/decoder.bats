@@ -107,6 +107,39 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 		[ "$(wc -l < $type.csv)" -eq 13 ]
 	done
 }
+@test "decoder: begins with a checkpoint of GPT-2's form, and is written and read as one" {
+	mkdir g
+	hare-train tokenizer -q -o t --vocab g -c input,output --tokens 300 "$pairs"
+	/usr/bin/python3 - g <<-'PY'
+		import json, random, struct, sys
+		random.seed(1)
+		d, n_vocab = 64, len(json.load(open(sys.argv[1] + "/vocab.json", encoding="utf-8")))
+		shapes = {"wte.weight": (n_vocab, d), "wpe.weight": (200, d), "ln_f.weight": (d,), "ln_f.bias": (d,)}
+		for name, shape in {"ln_1.weight": (d,), "ln_1.bias": (d,), "attn.c_attn.weight": (d, 3 * d), "attn.c_attn.bias": (3 * d,),
+		    "attn.c_proj.weight": (d, d), "attn.c_proj.bias": (d,), "ln_2.weight": (d,), "ln_2.bias": (d,),
+		    "mlp.c_fc.weight": (d, 4 * d), "mlp.c_fc.bias": (4 * d,), "mlp.c_proj.weight": (4 * d, d), "mlp.c_proj.bias": (d,)}.items():
+		    shapes["h.0." + name] = shape
+		head, data = {}, b""
+		for name, shape in shapes.items():
+		    n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+		    x = [1.0 if "ln" in name and name.endswith("weight") else random.gauss(0, .1) if len(shape) > 1 else 0.0 for _ in range(n)]
+		    head["transformer." + name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + 4 * n]}
+		    data += struct.pack(f"<{n}f", *x)
+		raw = json.dumps(head).encode()
+		open(sys.argv[1] + "/model.safetensors", "wb").write(struct.pack("<Q", len(raw)) + raw + data)
+	PY
+	for how in "" --frozen; do
+		run --separate-stderr -0 hare-train decoder -m "$m" -o "out$how" --init g/model.safetensors $how --prefix 2 --question-tokens 40 \
+			--text-tokens 16 --steps 20 --every 10 --batch 600 --dropout 0 --average 0 "$pairs"
+		[ "$(grep -c '^step' <<< "$stderr")" -eq 2 ]
+		d="out$how" titles -o a.csv
+		[ "$(wc -l < a.csv)" -eq 13 ]
+		! grep -q ',$\|,""$' a.csv
+	done
+	run -65 --separate-stderr hare-train decoder -m "$m" -o out --init g/model.safetensors --steps 2 "$pairs"
+	[[ "$stderr" == *"has 200 places, expected 221"* ]]
+	run -65 --separate-stderr hare-train decoder -m "$m" -o out --init "$m" --steps 2 "$pairs"
+}
 @test "decoder: with a vocabulary that was learnt before; a question that is too long is cut, and -v says so" {
 	hare-train tokenizer -q -o t -c input,output --tokens 300 "$pairs"
 	run --separate-stderr -0 hare-train decoder -v -m "$m" -o out "${small[@]}" --tokenizer t --question-tokens 8 --steps 5 "$pairs"
@@ -152,7 +185,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 @test "titles: figures: ROUGE of what is right is 1; controls are paired with the own profile" {
 	titles --score target --controls > figures.csv
 	[ "$(head -n 1 figures.csv)" = profile,measure,value,low,high ]
-	for row in own,rouge-1 own,rouge-l own,unfaithful own,distinct-2 own,copied-5 other,rouge-1 none,rouge-l own-other,rouge-1 \
+	for row in own,rouge-1 own,rouge-l own,unfaithful own,distinct-2 own,copied-5 "own,copied-5 elsewhere" other,rouge-1 none,rouge-l own-other,rouge-1 \
 		"own-none but largest,rouge-l"; do
 		[ "$(grep -c "^$row," figures.csv)" -eq 1 ]
 	done

@@ -75,7 +75,8 @@ twin_example(const struct twin *t, const struct lm_example *x, size_t *n_target)
 	const struct lm_shape *s = t->s;
 	size_t dim = s->dim, n_see = s->n_prefix + x->prompt.n, n = n_see + x->n, size = dim / s->n_head;
 	double *h = xcalloc(n * dim, sizeof *h), *a = xcalloc(n * dim, sizeof *a), *qkv = xcalloc(n * 3 * dim, sizeof *qkv);
-	double *f = xcalloc(s->n_inner + s->n_given + s->n_prefix_inner + n + s->n_vocab + 8 * dim, sizeof *f), *w = xcalloc(n, sizeof *w);
+	double *f = xcalloc(s->n_inner + s->n_given + s->n_prefix_inner + n + s->n_vocab + 8 * dim, sizeof *f);
+	double *w = xcalloc(n, sizeof *w);
 	const double *wte = named(t, "wte.weight"), *wpe = named(t, "wpe.weight"), *wse = named(t, "wse.weight");
 	const double *shift = named(t, "shift.weight");
 

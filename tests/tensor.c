@@ -8,12 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "claim.h"
 #include "model/model.h"
 
-static const char path[] = "t.hare", other[] = "o.hare";
+static const char path[] = "t.hare", other[] = "o.hare", inner[] = "i.hare";
 
 static void
 write_bytes(const char *name, const void *at, size_t n)
@@ -317,6 +318,37 @@ sly(void)
 	}
 }
 
+/* A whole file as a tensor of another, which has the metadata of a third. */
+static void
+within(struct tensor_file *old)
+{
+	struct fault f = {0};
+	struct file_map bytes;
+	struct tensor_writer *w;
+	struct tensor b, b_old;
+
+	if (file_map_open(&bytes, path, &f) < 0)
+		return;
+	w = tensor_create(inner, "outer", &f);
+	tensor_set_meta_file(w, old);
+	tensor_declare(w, "x", TENSOR_U8, 1, (size_t[]){ 3 });
+	tensor_declare(w, "file", TENSOR_U8, 1, &bytes.n);
+	claim(tensor_put(w, "abc", 3, &f) == 0 && tensor_put(w, bytes.at, bytes.n, &f) == 0 && tensor_commit(w, &f) == 0,
+	    "a file is put into another");
+	file_map_close(&bytes);
+	struct tensor_file *outer = tensor_open(inner, "outer", &f), *t = outer ? tensor_open_within(outer, "file", "sample", &f) : NULL;
+	claim(t && tensor_verify_all(t, &f) == 0 && tensor_count(t) == tensor_count(old) &&
+	    tensor_get(t, "b", TENSOR_F32, 2, (size_t[]){ N_B, 1 }, &b, &f) == 0 &&
+	    tensor_get(old, "b", TENSOR_F32, 2, (size_t[]){ N_B, 1 }, &b_old, &f) == 0 && memcmp(b.at, b_old.at, b.n_byte) == 0,
+	    "and read there as it was");
+	tensor_close(t);
+	claim(!tensor_open_within(outer, "file", "pool", &f) && f.status == EX_DATAERR, "its kind is asked for: %s", f.text);
+	claim(!tensor_open_within(outer, "x", NULL, &f) && f.status == EX_DATAERR, "three bytes are no file: %s", f.text);
+	claim(strcmp(tensor_meta(outer, "hare"), "outer") == 0 && tensor_meta(outer, "quoted") &&
+	    strcmp(tensor_meta(outer, "quoted"), tensor_meta(old, "quoted")) == 0, "metadata come along, but the writer's own");
+	tensor_close(outer);
+}
+
 static void
 growing(void)
 {
@@ -337,6 +369,7 @@ growing(void)
 	    tensor_get(t, "more", TENSOR_U64, 1, (size_t[]){ 2 }, &v, &f) == 0 && ((const uint64_t *)v.at)[1] == 2,
 	    "what was there is there, and what came");
 	tensor_close(t);
+	within(old);
 	tensor_close(old);
 
 	struct stat st;
@@ -534,7 +567,7 @@ main(void)
 	npy();
 	halves();
 	model();
-	const char *const left[] = { path, other, "a.npy", "b.npy", "c.npy", "cut.npy", "bad.npy", "m" };
+	const char *const left[] = { path, other, inner, "a.npy", "b.npy", "c.npy", "cut.npy", "bad.npy", "m" };
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
 		unlink(left[i]);
 	rmdir("folder");

@@ -112,7 +112,8 @@ struct rouge_interval
 rouge_interval(const double *value, const uint32_t *group, size_t n, size_t n_group, size_t skip, uint64_t seed)
 {
 	enum { N_DRAW = 2000 };
-	double *sum = xcalloc(n_group + 1, sizeof *sum), *count = xcalloc(n_group + 1, sizeof *count), draw[N_DRAW], total = 0, all = 0;
+	double *sum = xcalloc(n_group + 1, sizeof *sum), *count = xcalloc(n_group + 1, sizeof *count);
+	double draw[N_DRAW], total = 0, all = 0;
 	uint32_t *have = xmalloc(n_group + 1, sizeof *have);
 	size_t n_have = 0;
 	struct rng r = rng_at(seed, 0);

@@ -33,6 +33,7 @@ struct rouge_interval {
 	double mean, low, high;         /* 95 % */
 };
 /* Of value [n] in groups group [n] < n_group. skip: a group that is left out, SIZE_MAX: none. */
-struct rouge_interval rouge_interval(const double *value, const uint32_t *group, size_t n, size_t n_group, size_t skip, uint64_t seed);
+struct rouge_interval rouge_interval(const double *value, const uint32_t *group, size_t n, size_t n_group, size_t skip,
+    uint64_t seed);
 
 #endif

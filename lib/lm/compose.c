@@ -47,6 +47,10 @@ compose_read_limits(struct compose_limits *l, const struct lm *m, struct fault *
 	    read_limit(&l->n_item_token, m, "n_item_token", 2, most, f) < 0 ||
 	    read_limit(&l->n_text, m, "n_text", 2, s->n_place, f) < 0)
 		return -1;
+	size_t n_plain = l->n_question + 1 + l->n_item * l->n_item_token + l->n_text;
+	if (s->n_source == 0 && s->n_place < n_plain)
+		return fault(f, EX_DATAERR, "%s: expected %zu places or more for prompt and text, got %zu", tensor_path(m->file), n_plain,
+		    s->n_place);
 	if (s->n_source == 0)
 		return 0;
 	if (s->n_place < COMPOSE_TEXT_PLACE + l->n_text || s->n_source < 2 + l->n_item)
@@ -127,7 +131,8 @@ put_line(struct compose *c, const struct lm *m, size_t n_most)
 }
 
 static void
-put_items(struct compose *c, const struct lm *m, const struct compose_limits *l, const struct compose_item *item, size_t n_item)
+put_items(struct compose *c, const struct lm *m, const struct compose_limits *l, const struct compose_item *item,
+    size_t n_item)
 {
 	double sum = 0;
 	size_t n = 0;

@@ -98,7 +98,8 @@ fit_head_back(struct lm_fit *t, size_t strip)
 }
 
 static void
-attend_back(struct lm_fit *t, const struct fit_kept *k, const struct fit_example *e, const float *dy, float *d_qkv, float *scratch)
+attend_back(struct lm_fit *t, const struct fit_kept *k, const struct fit_example *e, const float *dy, float *d_qkv,
+    float *scratch)
 {
 	size_t dim = t->m->shape.dim, n_head = t->m->shape.n_head, size = dim / n_head, n = e->n_row;
 	const float *qkv = k->qkv + e->row * 3 * dim;
@@ -109,7 +110,8 @@ attend_back(struct lm_fit *t, const struct fit_kept *k, const struct fit_example
 		/* the last tile sees every row, so it begins the sums */
 		for (size_t i = (n + FIT_ROWS - 1) / FIT_ROWS, first = i; i-- > 0; ) {
 			float beta = i + 1 < first ? 1 : 0;
-			size_t from = i * FIT_ROWS, to = from + FIT_ROWS < n ? from + FIT_ROWS : n, n_seen = fit_seen(t, e, from, to), n_row = to - from;
+			size_t from = i * FIT_ROWS, to = from + FIT_ROWS < n ? from + FIT_ROWS : n;
+			size_t n_seen = fit_seen(t, e, from, to), n_row = to - from;
 			struct mat w = part_of(p + from * n, n_row, n_seen, n), dw = mat_of(scratch, n_row, n_seen);
 			struct mat out = part_of(dy + (e->row + from) * dim + h * size, n_row, size, dim);
 			mat_mul(1, w, 1, out, 0, beta, part_of(d + 2 * dim + h * size, n_seen, size, 3 * dim));

@@ -139,8 +139,8 @@ copy(struct lm_fit *t, const struct fit_example *e)
 
 	if (!n || !e->n_target)
 		return;
-	mat_mul(1 / sqrtf((float)dim), mat_of(t->q + e->target * dim, e->n_target, dim), 0, mat_of(t->k + e->prompt * dim, n, dim), 1,
-	    0, w);
+	struct mat q = mat_of(t->q + e->target * dim, e->n_target, dim), k = mat_of(t->k + e->prompt * dim, n, dim);
+	mat_mul(1 / sqrtf((float)dim), q, 0, k, 1, 0, w);
 	const struct lm_row *prompt = t->row + e->row + e->n_seen - n;
 	for (size_t i = 0; i < e->n_target; i++) {
 		const struct lm_row *row = &t->row[t->target_row[e->target + i]];
@@ -205,13 +205,14 @@ fit_forward(struct lm_fit *t, size_t strip)
 	const struct lm *m = t->m;
 	struct fit_strip *s = &t->strip[strip];
 	size_t dim = m->shape.dim, end = s->example + s->n_example;
-	size_t target = t->example[s->example].target, n_target = t->example[end - 1].target + t->example[end - 1].n_target - target;
-	size_t prompt = t->example[s->example].prompt, n_prompt = t->example[end - 1].prompt + t->example[end - 1].n_prompt - prompt;
+	const struct fit_example *first = &t->example[s->example], *last = &t->example[end - 1];
+	size_t target = first->target, n_target = last->target + last->n_target - target;
+	size_t prompt = first->prompt, n_prompt = last->prompt + last->n_prompt - prompt;
 
 	embed(t, s);
 	for (size_t l = 0; l < m->shape.n_layer; l++)
 		layer(t, l, s);
-	for (size_t r = t->example[s->example].row; r < t->example[end - 1].row + t->example[end - 1].n_row; r++)
+	for (size_t r = first->row; r < last->row + last->n_row; r++)
 		t->scale[r] = fit_norm(t->x + r * dim, m->lnf_g, m->lnf_b, dim, t->h + r * dim, &t->mean[r]);
 	for (size_t i = target; i < target + n_target; i++) {
 		const float *h = t->h + t->target_row[i] * dim;

@@ -110,7 +110,8 @@ size_t fit_seen(const struct lm_fit *t, const struct fit_example *e, size_t from
    goes on from the text's begin. */
 int fit_goes_on(const struct lm_row *j, const struct lm_row *r);
 
-enum { FIT_STRIP = 512, FIT_ROWS = 64, FIT_COLS = 512 };        /* rows of a strip, about; of attention's tiles; columns of W's */
+/* Rows of a strip, about; of attention's tiles; columns of W's. */
+enum { FIT_STRIP = 512, FIT_ROWS = 64, FIT_COLS = 512 };
 
 void fit_forward(struct lm_fit *t, size_t strip);        /* to the loss */
 void fit_head_back(struct lm_fit *t, size_t strip);                     /* from the loss to dx */

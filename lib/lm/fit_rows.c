@@ -14,7 +14,6 @@
 typedef float lanes __attribute__((vector_size(64)));
 enum { LANES = 16 };
 
-/* sum += */
 #define LOAD(v, at) memcpy(&(v), (at), sizeof(lanes))
 
 IN float

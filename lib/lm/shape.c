@@ -21,7 +21,8 @@ add(struct list *l, const char *name, size_t n_row, size_t n_col)
 
 	if (l->at) {
 		struct lm_part *p = &l->at[l->n];
-		*p = (struct lm_part){ .n_dim = n_col ? 2 : 1, .shape = { n_row, n_col }, .from = l->n_number, .n = n, .decays = n_col > 0 };
+		*p = (struct lm_part){ .n_dim = n_col ? 2 : 1, .shape = { n_row, n_col }, .from = l->n_number, .n = n,
+			.decays = n_col > 0 };
 		snprintf(p->name, sizeof p->name, "%s", name);
 	}
 	l->n++;

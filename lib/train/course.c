@@ -27,7 +27,8 @@ struct course {
 };
 
 struct course *
-course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use, const struct course_options *o)
+course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use,
+    const struct course_options *o)
 {
 	struct course *c = xcalloc(1, sizeof *c);
 
@@ -108,15 +109,16 @@ make_chunk(struct course *c, struct fault *f)
 	for (size_t i = 0; i < n; i++)
 		s[i] = (struct sorting){ c->made[i].example, n_row_of(c, &c->made[i].example), i };
 	qsort(s, n, sizeof *s, by_length);
-	c->n_batch = 0;
 	for (size_t i = 0; i < n; i++) {
 		c->sorted[i] = s[i].e;
-		if (i == 0 || n_row + s[i].n_row > c->set.n_row) {
-			c->at[c->n_batch] = c->n_batch;
-			c->first[c->n_batch++] = i;
-			n_row = 0;
-		}
 		n_row += s[i].n_row;
+	}
+	/* Each batch has as many examples, whatever their length: with as many rows short ones would count for less. */
+	c->n_batch = (n_row + c->set.n_row / 2) / c->set.n_row;
+	c->n_batch = c->n_batch < 1 ? 1 : c->n_batch > n ? n : c->n_batch;
+	for (size_t b = 0; b < c->n_batch; b++) {
+		c->at[b] = b;
+		c->first[b] = n * b / c->n_batch;
 	}
 	c->first[c->n_batch] = n;
 	free(s);
@@ -172,8 +174,8 @@ course_go(struct course *c, const char *place)
 	unsigned long long seed, epoch;
 	size_t n, n_row, chunk, batch;
 
-	if (sscanf(place, "%zu rows, batches of %zu, seed %llu: epoch %llu, chunk %zu, batch %zu", &n, &n_row, &seed, &epoch, &chunk,
-	    &batch) != 6 || n != c->n || n_row != c->set.n_row || seed != c->set.seed || chunk * CHUNK >= c->n || batch > CHUNK)
+	if (sscanf(place, "%zu rows, batches of %zu, seed %llu: epoch %llu, chunk %zu, batch %zu", &n, &n_row, &seed, &epoch,
+	    &chunk, &batch) != 6 || n != c->n || n_row != c->set.n_row || seed != c->set.seed || chunk * CHUNK >= c->n || batch > CHUNK)
 		return -1;
 	c->epoch = epoch;
 	c->chunk = chunk;

@@ -134,8 +134,8 @@ pairs_look(struct pairs_look *l, const float *x, const float *const *row, size_t
 		return -1;
 	struct attend_settings set = { .gain = m->gain, .beta = m->beta > 0 ? m->beta : attend_beta(n, dim, spread(l, n)),
 		.kappa = m->widening, .lambda = m->prior.lambda, .query_var = m->prior.query_var, .n_top = n, .n_thread = 1 };
-	struct attend_pool pool = { .n_row = n, .dim = dim, .n_cluster = 1, .mean = l->mean, .rows = look_rows, .cluster = no_cluster,
-		.arg = l };
+	struct attend_pool pool = { .n_row = n, .dim = dim, .n_cluster = 1, .mean = l->mean, .rows = look_rows,
+		.cluster = no_cluster, .arg = l };
 	struct attend *a = attend_new(&pool, &set, 1);
 	const double *mean = belief_mean(l->posterior);
 	struct attend_query query = { .x = x, .user_mean = mean, .query_weight = belief_query_weight(mean, dim + 1, &m->prior),
@@ -688,8 +688,8 @@ find_near(struct pairs *p, const size_t *row, size_t n, struct fault *f)
 }
 
 int
-pairs_examples(struct pairs *p, const struct lm *m, const struct compose_limits *l, const size_t *row, const uint64_t *stream,
-    size_t n, int together, struct pairs_example *out, struct fault *f)
+pairs_examples(struct pairs *p, const struct lm *m, const struct compose_limits *l, const size_t *row,
+    const uint64_t *stream, size_t n, int together, struct pairs_example *out, struct fault *f)
 {
 	struct making k = { p, m, l, row, stream, together, out };
 

@@ -6,7 +6,8 @@
  *             vector and u over them, beta by their number and spread unless the MODEL has one
  *   nobody    rows without users: u = 0, A and z over the N_NEAR rows of all that attention finds best, without the row itself
  *             and those that nearly repeat it
- *   repeats   the sets of words of both outputs, or of both inputs, share more than overlap of what they hold together (Jaccard)
+ *   repeats   the sets of words of both outputs, or of both inputs, share more than overlap of what they hold together
+ *             (Jaccard)
  *   example   question: the input; items: the outputs of the rows by A; given [z ; u]; text: the output. A share alone of the
  *             examples has no items, z = u = 0
  *   order     an example depends on the pairs, the options, its row and its draw's number alone
@@ -60,8 +61,8 @@ size_t pairs_n(const struct pairs *p);
 size_t pairs_n_user(const struct pairs *p);     /* 0: they have none */
 struct span pairs_input(const struct pairs *p, size_t row);
 struct span pairs_output(const struct pairs *p, size_t row);
-/* held [n] becomes 1 for the rows of about share of the users (and share of the rows, at most), drawn by seed; where no user is
-   so small, or there are none, for about share of the rows, and *by_row 1. Returns how many. */
+/* held [n] becomes 1 for the rows of about share of the users (and share of the rows, at most), drawn by seed; where no user
+   is so small, or there are none, for about share of the rows, and *by_row 1. Returns how many. */
 size_t pairs_hold_out(const struct pairs *p, double share, uint8_t *held, int *by_row);
 /* Rows with use[row] = 0 are no items of others from here on. NULL: all are. Borrowed. */
 void pairs_use(struct pairs *p, const uint8_t *use);
@@ -76,17 +77,17 @@ struct pairs_example {                  /* {0} to begin; the memory stays from o
 };
 void pairs_example_free(struct pairs_example *e);
 /* Examples of rows row[n], number of the draw stream[n]; never alone if together. */
-int pairs_examples(struct pairs *p, const struct lm *m, const struct compose_limits *l, const size_t *row, const uint64_t *stream,
-    size_t n, int together, struct pairs_example *out, struct fault *f);
+int pairs_examples(struct pairs *p, const struct lm *m, const struct compose_limits *l, const size_t *row,
+    const uint64_t *stream, size_t n, int together, struct pairs_example *out, struct fault *f);
 
 /* -- the order of a training -- */
 
 struct course_options {
-	size_t n_row;                   /* of a batch, prefixes, prompts and texts counted; a longer example is a batch of its own */
+	size_t n_row;                   /* of a batch, on average: prefixes, prompts and texts counted */
 	uint64_t seed;
 };
 /* All rows with use[row] in an order drawn for each epoch; some hundred together are made ready, sorted by length, cut into
-   batches, and these shuffled. Borrows p, m, l. */
+   batches of as many examples, and these shuffled. Borrows p, m, l. */
 struct course;
 struct course *course_new(struct pairs *p, const struct lm *m, const struct compose_limits *l, const uint8_t *use,
     const struct course_options *o);

@@ -86,6 +86,8 @@ main(int argc, char **argv)
 			from = now();
 	}
 	double mean = (now() - from) / (double)(n_step - 2);
-	printf("%-52s %8.0f tokens/s (best step %.0f), %zu rows a step, %zu numbers, %zu threads\n", prompt ? "hare, prefix, prompt and copy head" : "hare, plain", (double)n_all / mean, (double)n_all / best, n_all, lm_count(&s), o.n_thread);
+	printf("%-52s %8.0f tokens/s (best step %.0f), %zu rows a step, %zu numbers, %zu threads\n",
+	    prompt ? "hare, prefix, prompt and copy head" : "hare, plain", (double)n_all / mean,
+	    (double)n_all / best, n_all, lm_count(&s), o.n_thread);
 	return 0;
 }
