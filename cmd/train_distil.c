@@ -49,7 +49,8 @@ static const struct opt opts[] = {
 	{ 0, "warm", OPT_SIZE, &n_warm, "N", "steps until it is reached", NULL, NULL },
 	{ 0, "dropout", OPT_REAL, &dropout, "P", "share of the numbers that are left out in training", NULL, NULL },
 	{ 0, "decay", OPT_REAL, &decay, "W", "of matrices, by AdamW", NULL, NULL },
-	{ 0, "average", OPT_REAL, &average, "A", "share that an average of the numbers keeps at each step; 0: none is kept", NULL, NULL },
+	{ 0, "average", OPT_REAL, &average, "A", "share that an average of the numbers keeps at each step; 0: none is kept",
+	    NULL, NULL },
 	{ 0, "held-out", OPT_REAL, &held_share, "SHARE", "of the records, the last, that tell how well", NULL, NULL },
 	{ 0, "type", OPT_CHOICE, &type_name, "TYPE", "of the numbers that are written", "f32 bf16 int8", NULL },
 	{ 0, "seed", OPT_U64, &seed, "N", "of all that is drawn", NULL, NULL },
@@ -345,7 +346,8 @@ tell(const struct teaching *t, double loss, double begin, double *told)
 	size_t done = lm_fit_done(t->fit);
 	int terminal = isatty(STDERR_FILENO), last = done == n_step;
 
-	if (record_options.quiet || (!last && now - *told < (terminal ? 1 : LINE_S)) || (last && !terminal && !record_options.verbose))
+	if (record_options.quiet || (!last && now - *told < (terminal ? 1 : LINE_S)) ||
+	    (last && !terminal && !record_options.verbose))
 		return;
 	fprintf(stderr, "%sstep %zu of %zu, loss %.3f, %.0f s left%s", terminal ? "\r" : "", done, n_step, loss,
 	    (now - begin) / (double)done * (double)(n_step - done), terminal ? "\033[K" : "\n");
@@ -497,8 +499,8 @@ check_options(const struct opt_program *p)
 		opt_usage(p, "--layers, --dim, --heads: expected 1 or more, and heads that divide dim");
 	if (n_token < BPE_N_SPECIAL + 256 || n_token > 1 << 20)
 		opt_usage(p, "--tokens: expected %d to %d, got %zu", BPE_N_SPECIAL + 256, 1 << 20, n_token);
-	if (n_question == 0 || n_question > COMPOSE_TEXT_PLACE || n_item_token < 2 || n_item_token > COMPOSE_TEXT_PLACE || n_item > 64 ||
-	    n_text_token < 2 || n_text_token > 4096)
+	if (n_question == 0 || n_question > COMPOSE_TEXT_PLACE || n_item_token < 2 || n_item_token > COMPOSE_TEXT_PLACE ||
+	    n_item > 64 || n_text_token < 2 || n_text_token > 4096)
 		opt_usage(p, "--question-tokens: 1 to %d; --item-tokens: 2 to %d; --items: at most 64; --text-tokens: 2 to 4096",
 		    COMPOSE_TEXT_PLACE, COMPOSE_TEXT_PLACE);
 	if (n_step == 0 || n_batch == 0)

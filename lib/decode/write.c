@@ -445,7 +445,8 @@ write_text(struct decode_writer *w, struct worker *k, const struct decode_reques
 	out->n_cut = k->compose.n_cut;
 	out->n_left_out = k->compose.n_left_out;
 	out->n_in = k->compose.n;
-	struct lm_prompt prompt = { .given = w->lm->shape.n_prefix > 0 ? r->given : NULL, .row = k->compose.row, .n = k->compose.n };
+	struct lm_prompt prompt = { .given = w->lm->shape.n_prefix > 0 ? r->given : NULL, .row = k->compose.row,
+		.n = k->compose.n };
 	lm_options_default(&o);
 	compose_options(w->lm, &w->limits, &o);
 	if (w->lm->shape.n_source == 0)

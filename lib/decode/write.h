@@ -8,9 +8,9 @@
  *   empty     a text without anything to see is written again, of tokens that can be seen; if copies make that one empty
  *             too, the heaviest item's text stands in
  *   faithful  tokens that are in no item and not in the question are not written, those of function words and marks apart;
- *             as tokens may join to a word that is nowhere, such a word is looked for, its tokens are shut out, and the text is
- *             written again, some times; then it ends with the sentence before that word, and without one the heaviest item's
- *             text stands in
+ *             as tokens may join to a word that is nowhere, such a word is looked for, its tokens are shut out, and the text
+ *             is written again, some times; then it ends with the sentence before that word, and without one the heaviest
+ *             item's text stands in
  *   order     a text depends on its request alone, not on those beside it nor on threads
  */
 #ifndef HARE_DECODE_WRITE_H
@@ -30,15 +30,16 @@ struct decode_write_options {
 	size_t n_thread;
 };
 
-/* Appends the text of an item as a DECODER reads it: columns [n_column] of the pool, one blank between; its id where they are
-   empty. -1 with *f set if that row is damaged. */
+/* Appends the text of an item as a DECODER reads it: columns [n_column] of the pool, one blank between; its id where they
+   are empty. -1 with *f set if that row is damaged. */
 int decode_item_text(struct pool *p, size_t row, const size_t *column, size_t n_column, struct buf *out, struct fault *f);
 
 struct decode_writer;
-/* A DECODER, or a GPT-2 checkpoint with its vocabulary beside it. p and c as in decode_new(), NULL: no pool. space of the pool
-   must be that of the DECODER, unless it names none or has no prefix. NULL with *f set. */
-struct decode_writer *decode_writer_open(const char *path, struct pool *p, const char *pool_name, const struct decode_columns *c,
-    int own_columns, const struct decode_write_options *o, struct fault *f);
+/* A DECODER, or a GPT-2 checkpoint with its vocabulary beside it. p and c as in decode_new(), NULL: no pool; own_columns: the
+   user chose those of c, not the DECODER. The pool's
+   space must be that of the DECODER, unless that names none. NULL with *f set. */
+struct decode_writer *decode_writer_open(const char *path, struct pool *p, const char *pool_name,
+    const struct decode_columns *c, int own_columns, const struct decode_write_options *o, struct fault *f);
 void decode_writer_close(struct decode_writer *w);      /* NULL is allowed */
 /* Numbers of [z ; u] that a request has to give; 0: none. */
 size_t decode_writer_n_given(const struct decode_writer *w);
