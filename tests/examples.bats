@@ -33,6 +33,11 @@ setup_file() {
 	hare-embed -m skills.model -c query questions.csv | hare-attend -m skills.model -p skills.pool > attended.csv
 	printf 'query,items,weights,output\nhow do I test this?,fuzz-tests-for-a-parser,1,Write a harness.\n' |
 		hare-train distil -q -p skills.pool -o skills.decoder --layers 1 --dim 16 --heads 2 --tokens 300 --steps 1 --held-out 0
+	hare-train decoder -q -m skills.model -o deb.decoder --input-column description --output-column title --user-column category \
+		--layers 1 --dim 16 --heads 2 --tokens 300 --steps 1 --held-out 0 skills.csv
+	sed '1s/description/text/' skills.csv | gzip > pool.csv.gz
+	printf 'id,author,input,target\na,x,Tests of a parser,Parser tests\nb,y,How to plan a week,Week plans\n' > samples.csv
+	printf 'sample_id,item_id\na,fuzz-tests-for-a-parser\nb,authorization-matrix-tests\n' > profile.csv
 	printf 'a 1 0 0\nthe 0.9 0.1 0\nand 0 1 0\nfor 0 0 1\nof 0 0.5 0.5\nin 0.5 0 0.2\nwith 0.1 0.4 0\nthat 0.2 0.2 0.9\nto 0.3 0 0.9\n' | gzip > glove.6B.100d.txt.gz
 	printf 'question %s of %s\n' "what is {query}" '{user} {items}' > question.txt
 }
