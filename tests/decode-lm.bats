@@ -248,7 +248,7 @@ python() {
 	/usr/bin/python3 - <<-'PY'
 		import json, random, struct
 		random.seed(2)
-		dim, n_place = 64, 96
+		dim, n_place = 64, 240
 		letters = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
 		name, n = {b: chr(b) for b in letters}, 0
 		for b in range(256):
@@ -276,7 +276,11 @@ python() {
 	run -0 --separate-stderr hare-decode -p p -s s -m gpt2/model.safetensors -J --max-tokens 20 z.csv
 	[ "${#lines[@]}" -eq 5 ]
 	echo "$output" | jq -e 'select(.output | length > 0)' | grep -c '"output"' | grep -qx 5
-	[ "$(echo "$output" | jq -r .tokens_in | sort -n | tail -1)" -le 76 ]
+	long=$(for i in $(seq 60); do printf "word%s " $i; done)
+	printf "query,items,weights\n$long,tea coffee bees soup,.4 .3 .2 .1\n" > long.csv
+	run -0 --separate-stderr hare-decode -q -p p -m gpt2/model.safetensors -J --max-tokens 110 long.csv
+	[ "$(echo "$output" | jq -r .tokens_in)" -le 130 ]
+	run -64 hare-decode -q -p p -m gpt2/model.safetensors --max-tokens 121 long.csv
 	hare-decode -m gpt2/model.safetensors --max-tokens 20 --temperature 1 <(printf 'query\n""\n') > /dev/null
 	rm gpt2/vocab.json
 	run -65 --separate-stderr hare-decode -p p -m gpt2/model.safetensors a.csv

@@ -129,7 +129,7 @@ settle_lengths(struct decode_writer *w, const char *path, struct fault *f)
 		return fault(f, w->o.n_token > n_most && n_most > 0 ? EX_USAGE : EX_DATAERR,
 		    "%s: has places for texts of %zu tokens at most, %zu are asked for", path, n_most, w->o.n_token);
 	if (s->n_source == 0) {
-		size_t n_room = s->n_place - w->o.n_token - 1;
+		size_t n_room = s->n_place - w->o.n_token - 2;
 		if (l->n_question > n_room)
 			l->n_question = n_room;
 		while (l->n_item > 0 && l->n_item * l->n_item_token > n_room - l->n_question)
