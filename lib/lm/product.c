@@ -16,7 +16,7 @@
 #endif
 
 enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so that threads do not show */
-	PARTS = 16, PARTS_FEW = 4,      /* tasks of one row's product by inputs, and of few rows', whose sums are added in order */
+	PARTS = 8, PARTS_FEW = 4,       /* tasks of one row's product by inputs, and of few rows', whose sums are added in order */
 	ROWS = 8,                       /* inputs taken together */
 	FEW = 32,                       /* rows up to which a product is bound by reading its matrix */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
@@ -43,16 +43,16 @@ struct product {
 	float *scale;
 };
 
-/* y [n_out] += x [n] W [n][n_out]: memory is read in order, y stays in the cache. */
+/* y [n_out] += x [n] W [n][n_out]: memory is read in order, y stays in the cache. Four rows at once: rows of a multiple of 4 KiB
+   share their places in it. */
 CLONES static void
 add_rows_f32(const float *restrict w, const float *restrict x, size_t n, size_t n_out, float *restrict y)
 {
 	size_t i = 0;
 
-	for (; i + ROWS <= n; i += ROWS, w += ROWS * n_out)
+	for (; i + 4 <= n; i += 4, w += 4 * n_out)
 		for (size_t o = 0; o < n_out; o++)
-			y[o] += ((x[i] * w[o] + x[i + 1] * w[n_out + o]) + (x[i + 2] * w[2 * n_out + o] + x[i + 3] * w[3 * n_out + o])) +
-			    ((x[i + 4] * w[4 * n_out + o] + x[i + 5] * w[5 * n_out + o]) + (x[i + 6] * w[6 * n_out + o] + x[i + 7] * w[7 * n_out + o]));
+			y[o] += (x[i] * w[o] + x[i + 1] * w[n_out + o]) + (x[i + 2] * w[2 * n_out + o] + x[i + 3] * w[3 * n_out + o]);
 	for (; i < n; i++, w += n_out)
 		for (size_t o = 0; o < n_out; o++)
 			y[o] += x[i] * w[o];
