@@ -1,37 +1,12 @@
 # demo-answers.awk - questions, attended items and answers for a decoder to learn from, made from a pool by rule
 #
-# usage: awk -v n=6000 -v seed=1 -f scripts/demo-answers.awk skills.csv > answered.csv
+# usage: awk -v n=6000 -v seed=1 -f scripts/csv.awk -f scripts/demo-answers.awk skills.csv > answered.csv
 #
 # A record: up to five items drawn from the pool, half of the time from one category, weights falling at random; a question
 # made from a title, from some words of the pool, or from a trigger, which asks for nothing by name; and the answer: what the
 # question is about, what the heaviest items do, those at least half as heavy as the first, at most three, in the imperative;
 # then how the first begins.
 #   "I need help writing tests" -> "For writing tests, derive ..., and set up ... . List every role as a row ..."
-function split_record(s, f,    n, p, v) {
-	n = 0
-	while (1) {
-		if (substr(s, 1, 1) == "\"") {
-			s = substr(s, 2)
-			v = ""
-			while ((p = index(s, "\"")) > 0) {
-				v = v substr(s, 1, p - 1)
-				s = substr(s, p + 1)
-				if (substr(s, 1, 1) != "\"")
-					break
-				v = v "\""
-				s = substr(s, 2)
-			}
-		} else {
-			p = index(s, ",")
-			v = p ? substr(s, 1, p - 1) : s
-			s = p ? substr(s, p) : ""
-		}
-		f[++n] = v
-		if (substr(s, 1, 1) != ",")
-			return n
-		s = substr(s, 2)
-	}
-}
 # The same numbers in every awk: Park and Miller's generator.
 function uniform() { state = (state * 16807) % 2147483647; return state / 2147483647 }
 function below(k) { return int(uniform() * k) }

@@ -1,6 +1,6 @@
 # demo.awk - what scripts/demo shows, from the CSV files of its folder
 #
-# usage: awk -f scripts/demo.awk -v show=WHAT [-v width=80] [-v colour=1] [-v bar=#] FILE ...
+# usage: awk -f scripts/csv.awk -f scripts/demo.awk -v show=WHAT [-v width=80] [-v colour=1] [-v bar=#] FILE ...
 #   number-rows FILE     the same records with a column id (r1, r2, ...) in front
 #   columns FILE         the names of the columns but id, with commas
 #   ids ANSWERS          all items of the answers, one a line
@@ -13,32 +13,6 @@
 #   stories NEIGHBOURS   a history for made-up readers who like what lies around three of the items
 # Everything is counted in bytes (LC_ALL=C), and widths in bytes that begin a character.
 
-# Splits a CSV record into f[1..n] and returns n.
-function split_record(s, f,    n, p, v) {
-	n = 0
-	while (1) {
-		if (substr(s, 1, 1) == "\"") {
-			s = substr(s, 2)
-			v = ""
-			while ((p = index(s, "\"")) > 0) {
-				v = v substr(s, 1, p - 1)
-				s = substr(s, p + 1)
-				if (substr(s, 1, 1) != "\"")
-					break
-				v = v "\""
-				s = substr(s, 2)
-			}
-		} else {
-			p = index(s, ",")
-			v = p ? substr(s, 1, p - 1) : s
-			s = p ? substr(s, p) : ""
-		}
-		f[++n] = v
-		if (substr(s, 1, 1) != ",")
-			return n
-		s = substr(s, 2)
-	}
-}
 function n_quote(s) { return gsub(/"/, "", s) }
 function display_width(s) { gsub(/[\200-\277]/, "", s); return length(s) }
 function padded(s, w,    n) { n = w - display_width(s); return n > 0 ? s sprintf("%" n "s", "") : s }
