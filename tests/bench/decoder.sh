@@ -33,7 +33,7 @@ for r in csv.DictReader(gzip.open(sys.argv[1] + "/pool.csv.gz", "rt", encoding="
         w.writerow([r["text"], r["title"], r["author"]])
 PY
 hare-embed fit -q -o "$out/model" -d 128 --terms 20000 -c output,input "$out/train.csv" || fail "no MODEL"
-hare-train decoder -v -m "$out/model" -o "$out/decoder" --type bf16 --dim 192 --heads 6 --dropout .15 --rate 1.5e-3 --patience 0 \
+hare-train decoder -v -m "$out/model" -o "$out/decoder" --type bf16 --tokens 20000 --dropout .15 --rate 1.5e-3 --patience 0 \
 	--minutes "$minutes" "$out/train.csv" 2> "$out/log" ||
 	fail "$(tail -n 1 "$out/log")"
 echo "$minutes minutes: $(lines "$out/log")"
