@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "json/json.h"
 #include "lm/run_inside.h"
+#include "mat/half.h"
 
 enum { HEAD_DIM = 64 };                 /* of every published GPT-2 */
 
@@ -351,8 +352,14 @@ lm_meta(const struct lm *m, const char *key)
 
 /* -- writing -- */
 
-struct lm_array *
-lm_arrays(const struct lm *m, size_t *n)
+/* The arrays of m in the order of lm_parts(): matrix or vector (the other is NULL). */
+struct lm_array {
+	const struct lm_matrix *matrix;
+	const float *vector;
+};
+
+static struct lm_array *
+arrays(const struct lm *m, size_t *n)
 {
 	const struct lm_shape *s = &m->shape;
 	struct lm_array *a = xcalloc(12 * s->n_layer + 16, sizeof *a), *at = a;
@@ -399,17 +406,6 @@ lm_arrays(const struct lm *m, size_t *n)
 	return a;
 }
 
-static uint16_t
-to_bf16(float x)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &x, sizeof bits);
-	if (isnan(x))
-		return (uint16_t)(bits >> 16 | 0x40);
-	return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);    /* to nearest, even on a tie */
-}
-
 static int
 put_bf16(struct tensor_writer *w, const float *at, size_t n, struct fault *f)
 {
@@ -418,7 +414,7 @@ put_bf16(struct tensor_writer *w, const float *at, size_t n, struct fault *f)
 	for (size_t i = 0; i < n; ) {
 		size_t k = 0;
 		for (; k < 4096 && i < n; k++, i++)
-			part[k] = to_bf16(at[i]);
+			part[k] = mat_bf16(at[i]);
 		if (tensor_put(w, part, k * sizeof *part, f) < 0)
 			return -1;
 	}
@@ -492,7 +488,7 @@ lm_write(const struct lm *m, const char *path, enum lm_type type, const char *co
 	if (!w)
 		return -1;
 	struct lm_part *part = lm_parts(s, &n_part);
-	struct lm_array *array = lm_arrays(m, &n_array);
+	struct lm_array *array = arrays(m, &n_array);
 	tensor_set_meta(w, "type", "%s", type_name[type]);
 	tensor_set_meta(w, "n_head", "%zu", s->n_head);
 	tensor_set_meta(w, "two_way", "%d", s->two_way);

@@ -21,7 +21,8 @@ enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so th
 	FEW = 32,                       /* rows up to which a product is bound by reading its matrix */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
 
-static float
+/* As mat_bf16_float(), where loops over vectors can take it in. */
+static inline float
 of_bf16(uint16_t b)
 {
 	uint32_t bits = (uint32_t)b << 16;

@@ -32,8 +32,9 @@ struct lm_run {
 	/* scratch for n rows at once */
 	size_t n_cap;
 	float *x, *normed, *qkv, *mixed, *raw, *inner;
-	float *score, *weight;          /* [n_row + 1] */
-	size_t n_score_cap;
+	float *score;                   /* [n_row + 1], of one row */
+	float *weight;                  /* [n_weight_cap], of all rows of a prompt */
+	size_t n_weight_cap;
 	uint32_t **text;                /* [n_text] of the last lm_generate() */
 	size_t n_text;
 };
@@ -46,7 +47,6 @@ lm_run_new(const struct lm *m, size_t n_slot, size_t n_row, size_t n_thread)
 	*r = (struct lm_run){ .m = m, .n_slot = n_slot, .n_row = n_row, .n_thread = n_thread };
 	r->slot = xcalloc(n_slot, sizeof *r->slot);
 	r->score = xmalloc(n_row + 1, sizeof *r->score);
-	r->weight = xmalloc(n_row + 1, sizeof *r->weight);
 	return r;
 }
 
@@ -225,9 +225,9 @@ attend_prompt(struct lm_run *r, size_t n)
 	const struct lm_shape *s = &r->m->shape;
 	size_t dim = s->dim, dh = dim / s->n_head;
 
-	if (n * n > r->n_score_cap) {
-		r->n_score_cap = n * n;
-		r->weight = xrealloc(r->weight, n * n > r->n_row + 1 ? n * n : r->n_row + 1, sizeof *r->weight);
+	if (n * n > r->n_weight_cap) {
+		r->n_weight_cap = n * n;
+		r->weight = xrealloc(r->weight, n * n, sizeof *r->weight);
 	}
 	for (size_t h = 0; h < s->n_head; h++) {
 		struct mat q = { .at = r->qkv + h * dh, .n_row = n, .n_col = dh, .stride = 3 * dim };

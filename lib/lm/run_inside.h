@@ -14,13 +14,6 @@ void lm_logits(const struct lm *m, const float *x, size_t n, float *y, size_t n_
 /* The row of wte of a token [dim], put into out. */
 void lm_token_row(const struct lm *m, uint32_t token, float *out);
 
-/* The arrays of m in the order of lm_parts(): matrix or vector (the other is NULL). */
-struct lm_array {
-	const struct lm_matrix *matrix;
-	const float *vector;
-};
-struct lm_array *lm_arrays(const struct lm *m, size_t *n);      /* the caller frees */
-
 size_t lm_run_slots(const struct lm_run *r);
 const struct lm *lm_run_model(const struct lm_run *r);
 /* Frees the texts of before; room [n] for those to come, which are freed in turn. */

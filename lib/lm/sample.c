@@ -65,11 +65,10 @@ would_repeat(const struct beam *b, size_t n, uint32_t token)
 }
 
 static void
-restrict_next(const struct lm_run *r, const struct writing *w, const struct beam *b, size_t n_vocab, const struct bpe *bpe, float *log_p)
+restrict_next(const struct writing *w, const struct beam *b, size_t n_vocab, const struct bpe *bpe, float *log_p)
 {
 	const struct lm_options *o = w->o;
 
-	(void)r;
 	for (uint32_t v = 0; v < n_vocab; v++) {
 		if (v == o->end) {
 			if (b->n < o->n_token_min)
@@ -215,7 +214,7 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 	for (size_t b = 0; b < w->n_beam; b++) {
 		float *p = log_p + b * n_vocab;
 		struct choice *mine = choice + n_choice;
-		restrict_next(r, w, &w->beam[b], n_vocab, bpe, p);
+		restrict_next(w, &w->beam[b], n_vocab, bpe, p);
 		if (width == 1 && o->temperature > 0) {
 			mine[0] = draw(w, p, n_vocab);
 			n_choice = 1;

@@ -189,6 +189,7 @@ struct pairs {
 		size_t fault_at;
 	} *worker;                      /* [n_thread] */
 	struct embed *embed;            /* while pairs_end() runs */
+	int as_items;                   /* it embeds rows as items, else inputs as queries */
 	struct near *near;              /* of the examples at hand, where there are no users */
 	size_t n_near_cap;
 };
@@ -311,37 +312,32 @@ by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* What stands for row i as an item: its output and its input. */
+static struct span
+item_text(const struct pairs *p, size_t i, struct buf *text)
+{
+	struct span input = pairs_input(p, i), output = pairs_output(p, i);
+
+	buf_clear(text);
+	buf_put(text, output.at, output.n);
+	buf_putc(text, '\n');
+	buf_put(text, input.at, input.n);
+	return buf_span(text);
+}
+
 static void
 embed_rows(void *arg, size_t task, size_t worker)
 {
 	struct pairs *p = arg;
 	struct pairs_worker *w = &p->worker[worker];
 	size_t end = (task + 1) * EMBED_ROWS < p->n ? (task + 1) * EMBED_ROWS : p->n;
+	float *to = p->as_items ? p->item : p->x;
 
 	if (!w->embed)
 		w->embed = embed_scratch_new(p->embed);
 	for (size_t i = task * EMBED_ROWS; i < end; i++) {
-		struct span input = pairs_input(p, i);
-		embed_text(p->embed, w->embed, input.at, input.n, p->x + i * p->dim);
-	}
-}
-
-static void
-embed_items(void *arg, size_t task, size_t worker)
-{
-	struct pairs *p = arg;
-	struct pairs_worker *w = &p->worker[worker];
-	size_t end = (task + 1) * EMBED_ROWS < p->n ? (task + 1) * EMBED_ROWS : p->n;
-
-	if (!w->embed)
-		w->embed = embed_scratch_new(p->embed);
-	for (size_t i = task * EMBED_ROWS; i < end; i++) {
-		struct span input = pairs_input(p, i), output = pairs_output(p, i);
-		buf_clear(&w->text);
-		buf_put(&w->text, output.at, output.n);
-		buf_putc(&w->text, '\n');
-		buf_put(&w->text, input.at, input.n);
-		embed_text(p->embed, w->embed, w->text.at, w->text.n, p->item + i * p->dim);
+		struct span text = p->as_items ? item_text(p, i, &w->text) : pairs_input(p, i);
+		embed_text(p->embed, w->embed, text.at, text.n, to + i * p->dim);
 	}
 }
 
@@ -480,7 +476,8 @@ pairs_end(struct pairs *p, struct embed *e, const float *item, struct fault *f)
 		memcpy(p->item, item, p->n * p->dim * sizeof *p->item);
 	} else {
 		embed_set_as(e, EMBED_ITEM);
-		thread_for(p->set.n_thread, n_task, embed_items, p);
+		p->as_items = 1;
+		thread_for(p->set.n_thread, n_task, embed_rows, p);
 	}
 	p->embed = NULL;
 	take_words(p);
