@@ -28,6 +28,8 @@ struct writing {                        /* one text at work */
 	struct beam *beam, *next;       /* [n_beam] */
 	size_t n_beam;                  /* alive */
 	struct beam best;               /* of those that ended */
+	struct lm_text *ended;          /* [n_ended]: all of those, with n_consensus */
+	size_t n_ended, n_ended_cap;
 	int has_best, is_done;
 	uint8_t *in_prompt;             /* [n_vocab] with allowed, else NULL */
 	struct rng rng;
@@ -195,6 +197,13 @@ end_with(struct writing *w, const struct beam *b, double log_p, int ended)
 {
 	size_t n = b->n + (size_t)ended;
 
+	if (w->o->n_consensus > 0) {
+		w->ended = xgrow(w->ended, &w->n_ended_cap, w->n_ended + 1, sizeof *w->ended);
+		struct lm_text *t = &w->ended[w->n_ended++];
+		*t = (struct lm_text){ .token = xmalloc(b->n + 1, sizeof *t->token), .n = b->n, .log_p = log_p, .ended = ended };
+		if (b->n > 0)
+			memcpy(t->token, b->token, b->n * sizeof *t->token);
+	}
 	if (w->has_best && worth(w->o, w->best.log_p, w->best.n + (size_t)w->out->ended) >= worth(w->o, log_p, n))
 		return;
 	beam_set(&w->best, b, w->o->n_token);
@@ -237,7 +246,7 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 		const struct beam *b = &w->beam[c->beam];
 		double total = width > 1 || o->temperature <= 0 ? c->log_p : b->log_p + c->log_p;
 		if (c->token == o->end) {
-			if (i < width)
+			if (i < width || o->n_consensus > 0)
 				end_with(w, b, total, 1);
 			if (width == 1)
 				break;
@@ -270,8 +279,10 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 	w->next = swap;
 	w->n_beam = n_next;
 	w->turn = width > 1 && !w->turn;
+	if (width > 1 && o->n_consensus > 0)
+		w->is_done = n_next == 0 || w->n_ended >= o->n_consensus;
 	/* a longer text can only lose probability; its worth is bounded by what it has now over its next length */
-	if (n_next == 0 || (w->has_best && (width == 1 ||
+	else if (n_next == 0 || (w->has_best && (width == 1 ||
 	    worth(o, w->best.log_p, w->best.n + 1) > worth(o, w->beam[0].log_p, w->beam[0].n + 1))))
 		w->is_done = 1;
 	if (w->is_done && !w->has_best)
@@ -317,9 +328,28 @@ begin(struct lm_run *r, struct writing *w, const struct lm_prompt *p, const stru
 }
 
 static void
-finish(struct writing *w)
+take_consensus(struct writing *w, const struct bpe *bpe)
+{
+	double *value = xmalloc(w->n_ended + 1, sizeof *value);
+
+	for (size_t i = 0; i < w->n_ended; i++)
+		value[i] = worth(w->o, w->ended[i].log_p, w->ended[i].n + (size_t)w->ended[i].ended);
+	const struct lm_text *t = &w->ended[lm_consensus(bpe, w->ended, value, w->n_ended)];
+	beam_set(&w->best, &(struct beam){ .token = t->token, .n = t->n, .log_p = t->log_p }, w->o->n_token);
+	w->out->ended = t->ended;
+	free(value);
+}
+
+static void
+finish(struct writing *w, const struct bpe *bpe)
 {
 	size_t width = w->o->n_beam > 1 ? w->o->n_beam : 1;
+
+	if (w->n_ended > 0)
+		take_consensus(w, bpe);
+	for (size_t i = 0; i < w->n_ended; i++)
+		free(w->ended[i].token);
+	free(w->ended);
 
 	*w->out = (struct lm_text){ .token = w->best.token, .n = w->best.n, .log_p = w->best.log_p, .ended = w->out->ended };
 	w->best.token = NULL;
@@ -388,7 +418,7 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 				}
 		}
 		for (size_t i = 0; i < n_group; i++) {
-			finish(&w[i]);
+			finish(&w[i], m->bpe);
 			kept[done + i] = out[done + i].token;
 		}
 		done += n_group;
