@@ -29,7 +29,7 @@ enum { BATCH = 1024, TASK = 8, PROFILE_MAX = 4096, GRAM = 5, CONTENT_LEAST = 3 }
 static const char *decoder_path, *model_path, *output, *score_name, *author_name = "author", *profile_of = "own";
 static struct opt_list inputs_names, profiles_names, pool_names;
 static size_t n_beam = 32, n_consensus = 64;
-static double length_power = 1;
+static double length_power = .5;
 static uint64_t seed;
 static int faithful, controls;
 

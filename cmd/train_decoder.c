@@ -28,7 +28,7 @@ enum { BATCH = 1024, HELD_MOST = 384, LINE_S = 60, N_TRIAL = 8 };
 static const char *model_path, *output, *tokenizer_path, *init_path, *checkpoint_path, *type_name = "f32";
 static const char *input_name = "input", *output_name = "output", *user_name, *title_name, *text_names;
 static struct opt_list pools;
-static size_t n_layer = 2, n_dim = 128, n_head = 4, n_token = 8192, n_prefix = 8, n_step, n_every, n_batch_row = 2000;
+static size_t n_layer = 2, n_dim = 128, n_head = 4, n_token = 20000, n_prefix = 8, n_step, n_every, n_batch_row = 2000;
 static size_t n_warm = SIZE_MAX;
 static size_t n_question, n_item = SIZE_MAX, n_item_token, n_text_token, n_patience = 10, n_stop, n_profile = 40;
 static double minutes, rate = 2e-3, dropout = .1, decay = .01, alone = .3, held_share = .05, average = .998;

@@ -33,7 +33,7 @@ for r in csv.DictReader(gzip.open(sys.argv[1] + "/pool.csv.gz", "rt", encoding="
         w.writerow([r["text"], r["title"], r["author"]])
 PY
 hare-embed fit -q -o "$out/model" -d 128 --terms 20000 -c output,input "$out/train.csv" || fail "no MODEL"
-hare-train decoder -v -m "$out/model" -o "$out/decoder" --type bf16 --tokens 20000 --dropout .15 --rate 1.5e-3 --patience 0 \
+hare-train decoder -v -m "$out/model" -o "$out/decoder" --type bf16 --dropout .15 --rate 1.5e-3 --patience 0 \
 	--minutes "$minutes" "$out/train.csv" 2> "$out/log" ||
 	fail "$(tail -n 1 "$out/log")"
 echo "$minutes minutes: $(lines "$out/log")"
@@ -43,9 +43,9 @@ hare-eval titles -m "$out/decoder" --inputs "$samples" --profiles "$d/profile.de
 	fail "no titles"
 took=$(($(date +%s) - start))
 echo "titles of $(($(wc -l < "$samples") - 1)) samples of dev authors, in $took s"
-for how in "" --faithful; do
+for how in "" --faithful "--beam 4 --consensus 0"; do
 	hare-eval titles -m "$out/decoder" --inputs "$samples" --profiles "$d/profile.dev.csv" --pool "$DATA/pool.csv.gz" \
-		--score target $([ -z "$how" ] && echo --controls) $how > "$out/figures$how.csv" || fail "no figures"
+		--score target $([ -z "$how" ] && echo --controls) $how > "$out/figures.csv" || fail "no figures"
 	echo; echo "dev ${how:-as it is}:"
-	awk -F, 'NR > 1 { printf "%-22s %-12s %8.4f", $1, $2, $3; if ($4 != "") printf "  [%.4f, %.4f]", $4, $5; print "" }' "$out/figures$how.csv"
+	awk -F, 'NR > 1 { printf "%-22s %-12s %8.4f", $1, $2, $3; if ($4 != "") printf "  [%.4f, %.4f]", $4, $5; print "" }' "$out/figures.csv"
 done
