@@ -23,8 +23,10 @@ struct eval_entry {
 	char name[64];                  /* what it is reported by */
 };
 /* Entries of a list split by commas; "all" is all systems. space [n_space]: the names of the spaces, the first being what
-   is meant where none is named. Returns how many, or -1 with *f set. */
-int eval_pick(const char *names, const char *const *space, size_t n_space, struct eval_entry *entry, struct fault *f);
+   is meant where none is named. no_generator: why systems that need one are not there, and are not of "all"; NULL: they are.
+   Returns how many, or -1 with *f set. */
+int eval_pick(const char *names, const char *const *space, size_t n_space, const char *no_generator, struct eval_entry *entry,
+    struct fault *f);
 
 /* What a system is reported by besides its hits. */
 int eval_report_constants(struct eval_table *out, const struct eval_entry *e, const struct eval_constants *c, struct fault *f);

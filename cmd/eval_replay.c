@@ -6,9 +6,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "decode/decode.h"
 #include "embed/embed.h"
 #include "eval.h"
 #include "eval/events.h"
+#include "eval/generative.h"
 #include "eval/measure.h"
 #include "eval/space.h"
 #include "filter.h"
@@ -18,7 +20,7 @@
 #include "record/record.h"
 
 static const char *system_names = "all", *events_name, *relevance_name, *model_name, *items_name, *rankings_name, *plots_name;
-static const char *train_events_name, *train_relevance_name, *train_clicks_name;
+static const char *generator_name, *title_name, *train_events_name, *train_relevance_name, *train_clicks_name;
 static struct opt_list pool_name, given;
 static size_t n_show = 5, n_tune_user = 40, n_probe_user = 100;
 static double click_weight = 16;
@@ -40,6 +42,8 @@ static const struct opt opts[] = {
 	{ 0, "train-clicks", OPT_FILE, &train_clicks_name, "FILE", "event,item: what was clicked in those; makes the space clicks", NULL, NULL },
 	{ 0, "click-weight", OPT_REAL, &click_weight, "W", "how far queries are moved to what was clicked", NULL, NULL },
 	{ 0, "tune-users", OPT_SIZE, &n_tune_user, "N", "training users that constants are chosen on, drawn by the seed", NULL, NULL },
+	{ 0, "generator", OPT_FILE, &generator_name, "DECODER", "that writes queries, for the system generative", NULL, NULL },
+	{ 0, "title", OPT_STRING, &title_name, "COLUMN", "of the POOL: what it reads of an item (title, else name, else the id)", NULL, NULL },
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
 	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
 	{ 0, "no-probes", OPT_FLAG, &no_probes, NULL, "leave out entropy and divergence, which take most of the time", NULL, NULL },
@@ -63,6 +67,9 @@ struct replay {
 	struct eval_events events, train;
 	struct eval_task tuning;        /* without steps: constants are not chosen */
 	struct eval_space space[N_SPACE];
+	struct eval_decoder decoder;
+	struct eval_generator generator;
+	struct span *title, *query;     /* of the candidates, of the queries: what the generator reads */
 	struct eval_run_options run;
 	struct eval_table table;
 };
@@ -99,11 +106,47 @@ check_rankings(const struct replay *r, struct fault *f)
 	return status;
 }
 
+/* What the generator reads lies where pool and queries have it. */
+static int
+open_generator(struct replay *r, struct fault *f)
+{
+	struct decode_columns c;
+
+	if (r->queries.is_vector)
+		return fault(f, EX_DATAERR, "--generator: expected events with a column query, as a decoder reads words, got x");
+	if (eval_decoder_open(&r->decoder, generator_name, model_name, f) < 0)
+		return -1;
+	if (strcmp(r->decoder.model->space, r->model->space) != 0)
+		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", generator_name, r->decoder.model->space, model_name,
+		    r->model->space);
+	if (decode_columns(&c, r->pool, title_name, NULL, f) < 0)
+		return -1;
+	r->title = xmalloc(r->items.n, sizeof *r->title);
+	r->query = xmalloc(r->queries.text.n, sizeof *r->query);
+	for (size_t i = 0; i < r->items.n; i++) {
+		size_t row = r->items.row[i];
+		if (pool_check_row(r->pool, row, f) < 0) {
+			decode_columns_free(&c);
+			return -1;
+		}
+		r->title[i] = c.title == SIZE_MAX ? (struct span){0} : pool_text(r->pool, row, c.title);
+		if (r->title[i].n == 0)
+			r->title[i] = pool_id(r->pool, row);
+	}
+	for (size_t i = 0; i < r->queries.text.n; i++)
+		r->query[i] = names_at(&r->queries.text, i);
+	decode_columns_free(&c);
+	r->generator = (struct eval_generator){ .decoder = &r->decoder, .title = r->title, .query = r->query };
+	return 0;
+}
+
 static int
 open_all(struct replay *r, struct fault *f)
 {
 	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, r->entry, f)) < 0 || check_rankings(r, f) < 0 || !(r->model = model_open(model_name, f)) ||
+	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, generator_name ? NULL :
+	    "it needs --generator, a DECODER that hare-train made of queries and what was clicked for them", r->entry, f)) < 0 ||
+	    check_rankings(r, f) < 0 || !(r->model = model_open(model_name, f)) ||
 	    !(r->pool = pool_open(pool_name.at, pool_name.n, r->model->space, model_name, f)) ||
 	    !(r->embed = embed_open(r->model, f)) || eval_items_read(&r->items, items_name, r->pool, f) < 0)
 		return -1;
@@ -118,6 +161,8 @@ open_all(struct replay *r, struct fault *f)
 			return -1;
 		r->tuning = eval_events_sample(&r->train, n_tune_user, seed);
 	}
+	if (generator_name && open_generator(r, f) < 0)
+		return -1;
 	for (size_t i = 0; i < (train_clicks_name ? N_SPACE : CLICKS); i++) {
 		float *query = r->queries.x;
 		if (eval_space_open(&r->space[i], r->model, r->pool, r->items.row, r->items.n, f) < 0)
@@ -126,6 +171,7 @@ open_all(struct replay *r, struct fault *f)
 			return -1;
 		eval_space_ask(&r->space[i], query, r->queries.text.n, record_options.n_thread, EVAL_COSINE_BYTES / N_SPACE);
 		r->queries.x = NULL;    /* the first space has it now */
+		r->space[i].generator = generator_name ? &r->generator : NULL;
 	}
 	r->run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = n_probe_user };
@@ -141,6 +187,9 @@ let_go(struct replay *r)
 	eval_table_free(&r->table);
 	for (size_t i = 0; i < N_SPACE; i++)
 		eval_space_close(&r->space[i]);
+	eval_decoder_close(&r->decoder);
+	free(r->title);
+	free(r->query);
 	eval_sample_free(&r->tuning);
 	eval_events_free(&r->train);
 	eval_events_free(&r->events);
@@ -278,6 +327,8 @@ run_replay(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--train-events and --train-relevance go together");
 	if (train_clicks_name && !train_events_name)
 		opt_usage(p, "--train-clicks goes with --train-events");
+	if (title_name && !generator_name)
+		opt_usage(p, "--title goes with --generator");
 	if (n_show == 0 || n_tune_user == 0)
 		opt_usage(p, "--show, --tune-users: expected at least 1");
 	int failed = open_all(&r, &f) < 0 || replay_all(&r, &f) < 0;

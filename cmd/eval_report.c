@@ -32,7 +32,8 @@ find_space(const char *at, size_t length, const char *const *space, size_t n_spa
 }
 
 int
-eval_pick(const char *names, const char *const *space, size_t n_space, struct eval_entry *entry, struct fault *f)
+eval_pick(const char *names, const char *const *space, size_t n_space, const char *no_generator, struct eval_entry *entry,
+    struct fault *f)
 {
 	int n = 0;
 
@@ -42,9 +43,12 @@ eval_pick(const char *names, const char *const *space, size_t n_space, struct ev
 			return -1;
 		if (n_name == 3 && memcmp(at, "all", 3) == 0) {
 			for (size_t i = 0; eval_systems[i] && n >= 0; i++)
-				n = add(entry, n, eval_systems[i], where, space[where], f);
+				if (!no_generator || !eval_systems[i]->needs_generator)
+					n = add(entry, n, eval_systems[i], where, space[where], f);
 		} else {
 			const struct eval_system *s = eval_system_find(at, n_name, f);
+			if (s && s->needs_generator && no_generator)
+				return fault(f, EX_USAGE, "%s: not available: %s", s->name, no_generator);
 			n = s ? add(entry, n, s, where, space[where], f) : -1;
 		}
 		if (n < 0 || !at[length])

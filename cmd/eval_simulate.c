@@ -93,7 +93,8 @@ open_all(struct simulation *s, struct fault *f)
 
 	/* Worlds simulated, and then no place for the log: that is told before. */
 	if ((log_name && file_out_check(log_name, f) < 0) || mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (s->n_entry = eval_pick(system_names, spaces, 1, s->entry, f)) < 0)
+	    (s->n_entry = eval_pick(system_names, spaces, 1,
+	    "what simulated users ask is a vector, without words for a decoder", s->entry, f)) < 0)
 		return -1;
 	if (s->is_clicks && (!(s->model = model_open(model_name, f)) ||
 	    !(s->pool = pool_open(pool_name.at, pool_name.n, s->model->space, model_name, f))))

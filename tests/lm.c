@@ -1,6 +1,7 @@
 /* The language model at work: step by step it gives what learning computes all at once, files come back as they were written,
    and texts obey their options. */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -157,7 +158,7 @@ check_file(void)
 			puts(f.text);
 			continue;
 		}
-		claim(memcmp(&m->shape, &w.m->shape, sizeof m->shape) == 0, "type %d: the shape is what it was", type);
+		claim(memcmp(&m->shape, &w.m->shape, offsetof(struct lm_shape, shift) + sizeof m->shape.shift) == 0, "type %d: the shape is what it was", type);
 		claim(strcmp(lm_meta(m, "space"), "abc") == 0, "type %d: metadata come back", type);
 		double loss = loss_by_steps(m, &w, 2, 1);
 		claim(fabs(loss - right) <= within[type] * right, "type %d: the same probabilities: %.5f, %.5f", type, loss, right);
