@@ -8,14 +8,14 @@
 #include "eval/system.h"
 #include "mat/mat.h"
 
-enum { QUERIES, TEMPERATURE, OWN, SHARP, HISTORY };
+enum { QUERIES, TEMPERATURE, OWN, SHARP, AGAIN, HISTORY };
 enum { N_QUERY_MAX = 64, N_HISTORY_MAX = 1024 };
 
 struct generative {
 	const struct eval_space *space;
 	const struct eval_decoder *decoder;
 	size_t n_query, n_history;
-	double temperature, own, sharp;
+	double temperature, own, sharp, again;
 	uint64_t seed, user;
 	uint32_t *hit;                  /* [n_hit] different rows that were relevant, the latest last */
 	size_t n_hit, n_hit_max;
@@ -38,6 +38,7 @@ static const struct eval_knob knob[] = {
 	[TEMPERATURE] = { "temperature", "that they are drawn with; 0: those of as many beams", 1, { 0, .5, 1 }, 3 },
 	[OWN] = { "own", "weight of the user's own query", .25, { 0, .125, .25, .5, 1 }, 5 },
 	[SHARP] = { "sharp", "0: the mean over queries, more: the best of them", 8, { 0, 2, 8, 32 }, 4 },
+	[AGAIN] = { "again", "what an item has more that was relevant before", 0, { 0, .1, .2, .4 }, 4 },
 	[HISTORY] = { "history", "latest relevant items that are known", 40, { 0, 5, 10, 20, 40 }, 5 },
 };
 
@@ -56,7 +57,7 @@ generative_create(const void *arg, const struct eval_space *space, const double 
 	(void)arg;
 	*g = (struct generative){ .space = space, .decoder = d, .n_query = bounded(value[QUERIES], N_QUERY_MAX),
 	    .n_history = bounded(value[HISTORY], N_HISTORY_MAX), .temperature = value[TEMPERATURE] > 0 ? value[TEMPERATURE] : 0,
-	    .own = value[OWN], .sharp = value[SHARP], .seed = seed, .user = user };
+	    .own = value[OWN], .sharp = value[SHARP], .again = value[AGAIN], .seed = seed, .user = user };
 	g->row = xmalloc(g->n_history + 1, sizeof *g->row);
 	g->title = xmalloc(g->n_history + 1, sizeof *g->title);
 	g->look = pairs_look_new(d->model, g->n_history);
@@ -150,6 +151,8 @@ generative_rank(void *user, const struct eval_ask *ask, size_t n, uint32_t *row,
 		double written = n_q == 0 ? 0 : g->sharp > 0 ? log(sum) / g->sharp : sum;
 		g->score[j] = (float)((n_q ? g->own : 1) * (double)ask->cosine[j] + written);
 	}
+	for (size_t i = 0; i < g->n_hit; i++)
+		g->score[g->hit[i]] += (float)g->again;
 	eval_top(g->score, n_item, n, row);
 	return 0;
 }
