@@ -28,8 +28,8 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libhare.a $(LDLIBS)
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
-$(BUILD)/hare-eval: $(BUILD)/cmd/eval_report.o $(BUILD)/cmd/eval_plot.o $(BUILD)/cmd/eval_replay.o $(BUILD)/cmd/eval_simulate.o $(BUILD)/cmd/eval_titles.o
-$(BUILD)/hare-train: $(patsubst %,$(BUILD)/cmd/train_%.o,tokenizer decoder distil)
+$(BUILD)/hare-eval: $(patsubst %,$(BUILD)/cmd/eval_%.o,plot replay report simulate titles titles_read titles_score)
+$(BUILD)/hare-train: $(patsubst %,$(BUILD)/cmd/train_%.o,tokenizer decoder decoder_data decoder_lm distil lm)
 $(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
 $(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit partial pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a

@@ -6,9 +6,11 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "decode/decode.h"
 #include "embed/embed.h"
 #include "eval.h"
 #include "eval/events.h"
+#include "eval/generative.h"
 #include "eval/measure.h"
 #include "eval/space.h"
 #include "filter.h"
@@ -18,7 +20,7 @@
 #include "record/record.h"
 
 static const char *system_names = "all", *events_name, *relevance_name, *model_name, *items_name, *rankings_name, *plots_name;
-static const char *train_events_name, *train_relevance_name, *train_clicks_name;
+static const char *generator_name, *title_name, *train_events_name, *train_relevance_name, *train_clicks_name;
 static struct opt_list pool_name, given;
 static size_t n_show = 5, n_tune_user = 40, n_probe_user = 100;
 static double click_weight = 16;
@@ -40,6 +42,8 @@ static const struct opt opts[] = {
 	{ 0, "train-clicks", OPT_FILE, &train_clicks_name, "FILE", "event,item: what was clicked in those; makes the space clicks", NULL, NULL },
 	{ 0, "click-weight", OPT_REAL, &click_weight, "W", "how far queries are moved to what was clicked", NULL, NULL },
 	{ 0, "tune-users", OPT_SIZE, &n_tune_user, "N", "training users that constants are chosen on, drawn by the seed", NULL, NULL },
+	{ 0, "generator", OPT_FILE, &generator_name, "DECODER", "that writes queries, for the system generative", NULL, NULL },
+	{ 0, "title", OPT_STRING, &title_name, "COLUMN", "of the POOL: what it reads of an item (title, else name, else the id)", NULL, NULL },
 	{ 0, "set", OPT_LIST, &given, "SYSTEM.NAME=VALUE", "a constant of a system", NULL, NULL },
 	{ 0, "plots", OPT_FILE, &plots_name, "FOLDER", "also draw figures there, by gnuplot", NULL, NULL },
 	{ 0, "no-probes", OPT_FLAG, &no_probes, NULL, "leave out entropy and divergence, which take most of the time", NULL, NULL },
@@ -53,8 +57,7 @@ enum { PLAIN, CLICKS, N_SPACE };
 static const char *const space_names[N_SPACE] = { "plain", "clicks" };
 
 struct replay {
-	struct eval_entry entry[EVAL_ENTRIES_MAX];
-	int n_entry;
+	struct eval_bench bench;
 	struct model *model;
 	struct pool *pool;
 	struct embed *embed;
@@ -63,8 +66,9 @@ struct replay {
 	struct eval_events events, train;
 	struct eval_task tuning;        /* without steps: constants are not chosen */
 	struct eval_space space[N_SPACE];
-	struct eval_run_options run;
-	struct eval_table table;
+	struct eval_decoder decoder;
+	struct eval_generator generator;
+	struct span *title, *query;     /* of the candidates, of the queries: what the generator reads */
 };
 
 /* FILE for one system; of several each has its own, with its name before the ending: r.csv becomes r.hare.csv. */
@@ -91,19 +95,55 @@ check_rankings(const struct replay *r, struct fault *f)
 	struct buf path = {0};
 	int status = 0;
 
-	for (int i = 0; rankings_name && i < r->n_entry && status == 0; i++) {
-		rankings_path(&path, r->entry[i].name, r->n_entry == 1);
+	for (int i = 0; rankings_name && i < r->bench.n_entry && status == 0; i++) {
+		rankings_path(&path, r->bench.entry[i].name, r->bench.n_entry == 1);
 		status = file_out_check(buf_string(&path), f);
 	}
 	buf_free(&path);
 	return status;
 }
 
+/* What the generator reads lies where pool and queries have it. */
+static int
+open_generator(struct replay *r, struct fault *f)
+{
+	struct decode_columns c;
+
+	if (r->queries.is_vector)
+		return fault(f, EX_DATAERR, "--generator: expected events with a column query, as a decoder reads words, got x");
+	if (eval_decoder_open(&r->decoder, generator_name, model_name, f) < 0)
+		return -1;
+	if (strcmp(r->decoder.model->space, r->model->space) != 0)
+		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", generator_name, r->decoder.model->space, model_name,
+		    r->model->space);
+	if (decode_columns(&c, r->pool, title_name, NULL, f) < 0)
+		return -1;
+	r->title = xmalloc(r->items.n, sizeof *r->title);
+	r->query = xmalloc(r->queries.text.n, sizeof *r->query);
+	for (size_t i = 0; i < r->items.n; i++) {
+		size_t row = r->items.row[i];
+		if (pool_check_row(r->pool, row, f) < 0) {
+			decode_columns_free(&c);
+			return -1;
+		}
+		r->title[i] = c.title == SIZE_MAX ? (struct span){0} : pool_text(r->pool, row, c.title);
+		if (r->title[i].n == 0)
+			r->title[i] = pool_id(r->pool, row);
+	}
+	for (size_t i = 0; i < r->queries.text.n; i++)
+		r->query[i] = names_at(&r->queries.text, i);
+	decode_columns_free(&c);
+	r->generator = (struct eval_generator){ .decoder = &r->decoder, .title = r->title, .query = r->query };
+	return 0;
+}
+
 static int
 open_all(struct replay *r, struct fault *f)
 {
 	if (mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (r->n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, r->entry, f)) < 0 || check_rankings(r, f) < 0 || !(r->model = model_open(model_name, f)) ||
+	    (r->bench.n_entry = eval_pick(system_names, space_names, train_clicks_name ? N_SPACE : CLICKS, generator_name ? NULL :
+	    "it needs --generator, a DECODER that hare-train made of queries and what was clicked for them", r->bench.entry, f)) < 0 ||
+	    check_rankings(r, f) < 0 || !(r->model = model_open(model_name, f)) ||
 	    !(r->pool = pool_open(pool_name.at, pool_name.n, r->model->space, model_name, f)) ||
 	    !(r->embed = embed_open(r->model, f)) || eval_items_read(&r->items, items_name, r->pool, f) < 0)
 		return -1;
@@ -118,6 +158,8 @@ open_all(struct replay *r, struct fault *f)
 			return -1;
 		r->tuning = eval_events_sample(&r->train, n_tune_user, seed);
 	}
+	if (generator_name && open_generator(r, f) < 0)
+		return -1;
 	for (size_t i = 0; i < (train_clicks_name ? N_SPACE : CLICKS); i++) {
 		float *query = r->queries.x;
 		if (eval_space_open(&r->space[i], r->model, r->pool, r->items.row, r->items.n, f) < 0)
@@ -126,21 +168,25 @@ open_all(struct replay *r, struct fault *f)
 			return -1;
 		eval_space_ask(&r->space[i], query, r->queries.text.n, record_options.n_thread, EVAL_COSINE_BYTES / N_SPACE);
 		r->queries.x = NULL;    /* the first space has it now */
+		r->space[i].generator = generator_name ? &r->generator : NULL;
 	}
-	r->run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
+	r->bench.run = (struct eval_run_options){ .n_show = n_show, .seed = seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = n_probe_user };
-	r->run.want_heat = plots_name != NULL;
+	r->bench.run.want_heat = plots_name != NULL;
 	if (!no_probes)
-		eval_choose_probes(&r->run, n_asked);
-	return eval_table_open(&r->table, f);
+		eval_choose_probes(&r->bench.run, n_asked);
+	return eval_table_open(&r->bench.table, f);
 }
 
 static void
 let_go(struct replay *r)
 {
-	eval_table_free(&r->table);
+	eval_bench_free(&r->bench);
 	for (size_t i = 0; i < N_SPACE; i++)
 		eval_space_close(&r->space[i]);
+	eval_decoder_close(&r->decoder);
+	free(r->title);
+	free(r->query);
 	eval_sample_free(&r->tuning);
 	eval_events_free(&r->train);
 	eval_events_free(&r->events);
@@ -156,7 +202,7 @@ write_rankings(const struct replay *r, const char *system, const struct eval_run
 {
 	struct buf path = {0}, text = {0};
 
-	rankings_path(&path, system, r->n_entry == 1);
+	rankings_path(&path, system, r->bench.n_entry == 1);
 	buf_puts(&text, "event,rank,item\n");
 	for (size_t step = 0; step < r->events.task.n_step; step++)
 		for (size_t i = 0; i < run->n_show; i++) {
@@ -184,20 +230,32 @@ write_rankings(const struct replay *r, const char *system, const struct eval_run
 }
 
 static int
-report(struct replay *r, const struct eval_entry *e, const struct eval_constants *c, const struct eval_run *run,
-    const struct eval_run *first, struct fault *f)
+run_entry(void *arg, const struct eval_entry *e, const struct eval_constants *c, enum eval_feedback feedback, double rate,
+    struct eval_run *run, const struct eval_task **task, struct fault *f)
 {
-	const struct eval_task *task = &r->events.task;
+	struct replay *r = arg;
+	struct eval_run_options o = r->bench.run;
 
-	if (eval_report_constants(&r->table, e, c, f) < 0 ||
-	    eval_report_hits(&r->table, e->name, run, task, eval_replay_blocks, NULL, NULL, f) < 0 ||
-	    (first && eval_report_hits(&r->table, e->name, run, task, eval_replay_blocks, r->entry[0].name, first, f) < 0) ||
-	    eval_report_probes(&r->table, e, c, &r->space[e->space], task, &r->run, run, f) < 0 ||
-	    eval_report_curve(&r->table, e->name, run, task, 1, f) < 0 ||
-	    eval_report_calibration(&r->table, e->name, run, task, f) < 0 ||
-	    eval_report_time(&r->table, e->name, run->cpu_s, task->n_step, f) < 0)
+	o.feedback = feedback;
+	o.rate = rate;
+	*task = &r->events.task;
+	return eval_run(run, e->system, c->value, &r->space[e->space], *task, &o, f);
+}
+
+static int
+report(void *arg, const struct eval_entry *e, const struct eval_constants *c, const struct eval_run *run,
+    const struct eval_task *task, const struct eval_run *first, struct fault *f)
+{
+	struct replay *r = arg;
+	struct eval_table *t = &r->bench.table;
+
+	if ((rankings_name && write_rankings(r, e->name, run, f) < 0) ||
+	    eval_report_hits(t, e->name, run, task, eval_replay_blocks, NULL, NULL, f) < 0 ||
+	    (first && eval_report_hits(t, e->name, run, task, eval_replay_blocks, r->bench.entry[0].name, first, f) < 0) ||
+	    eval_bench_probes(&r->bench, e, c, run, task, f) < 0 ||
+	    eval_report_curve(t, e->name, run, task, 1, f) < 0)
 		return -1;
-	return record_flush(r->table.out, f);
+	return eval_report_calibration(t, e->name, run, task, f);
 }
 
 static struct span
@@ -209,60 +267,23 @@ item_label(const void *arg, uint32_t row)
 }
 
 static int
-plot(struct replay *r, const struct eval_run *heat, struct fault *f)
+plot(struct replay *r, struct fault *f)
 {
-	struct span query = r->run.n_probe ? names_at(&r->queries.text, r->run.probe[0]) : (struct span){0};
+	struct span query = r->bench.run.n_probe ? names_at(&r->queries.text, r->bench.run.probe[0]) : (struct span){0};
 	struct buf text = {0};
 
 	buf_put(&text, query.at, query.n);
-	int status = eval_plot(plots_name, &r->table, heat, r->space, (struct eval_labels){ item_label, r }, buf_string(&text), f);
+	const struct eval_run *heat = r->bench.heat.heat ? &r->bench.heat : NULL;
+	int status = eval_plot(plots_name, &r->bench.table, heat, r->space, (struct eval_labels){ item_label, r }, buf_string(&text), f);
 	buf_free(&text);
-	return status;
-}
-
-static int
-replay_all(struct replay *r, struct fault *f)
-{
-	struct eval_run first = {0}, heat = {0};
-	int status = 0;
-
-	for (int i = 0; i < r->n_entry && status == 0; i++) {
-		const struct eval_entry *e = &r->entry[i];
-		const struct eval_space *space = &r->space[e->space];
-		struct eval_constants c;
-		struct eval_run run = {0};
-		if (record_options.verbose)
-			warnx("%s: %s", e->name, e->system->title);
-		status = eval_constants(&c, e->system, given.at, given.n, f);
-		if (status == 0 && r->tuning.n_step > 0)
-			status = eval_tune(&c, e->system, space, &r->tuning, &r->run, f);
-		if (status == 0)
-			status = eval_run(&run, e->system, c.value, space, &r->events.task, &r->run, f);
-		if (run.heat) {         /* that of the first system that attends is enough */
-			heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
-			run.heat = NULL;
-			r->run.want_heat = 0;
-		}
-		if (status == 0 && rankings_name)
-			status = write_rankings(r, e->name, &run, f);
-		if (status == 0)
-			status = report(r, e, &c, &run, i > 0 ? &first : NULL, f);
-		if (i == 0)
-			first = run;
-		else
-			eval_run_free(&run);
-	}
-	if (status == 0 && plots_name)
-		status = plot(r, heat.heat ? &heat : NULL, f);
-	eval_run_free(&heat);
-	eval_run_free(&first);
 	return status;
 }
 
 static int
 run_replay(const struct opt_program *p, int n_operand, char **operand)
 {
-	struct replay r = {0};
+	struct replay r = { .bench = { .given = &given, .space = r.space, .tuning = &r.tuning, .arg = &r, .run_entry = run_entry,
+		.report = report } };
 	struct fault f;
 
 	n_operand = filter_take_pools(&pool_name, n_operand, operand);
@@ -278,11 +299,12 @@ run_replay(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--train-events and --train-relevance go together");
 	if (train_clicks_name && !train_events_name)
 		opt_usage(p, "--train-clicks goes with --train-events");
+	if (title_name && !generator_name)
+		opt_usage(p, "--title goes with --generator");
 	if (n_show == 0 || n_tune_user == 0)
 		opt_usage(p, "--show, --tune-users: expected at least 1");
-	int failed = open_all(&r, &f) < 0 || replay_all(&r, &f) < 0;
-	struct record_out *out = r.table.out;
-	int status = filter_finish(NULL, out, failed ? f.status : EX_OK, &f);
+	int failed = open_all(&r, &f) < 0 || eval_bench_run(&r.bench, &f) < 0 || (plots_name && plot(&r, &f) < 0);
+	int status = filter_finish(NULL, r.bench.table.out, failed ? f.status : EX_OK, &f);
 	let_go(&r);
 	return status;
 }

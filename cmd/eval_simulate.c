@@ -61,17 +61,15 @@ static const struct opt opts[] = {
 };
 
 struct simulation {
-	struct eval_entry entry[EVAL_ENTRIES_MAX];
-	int n_entry, is_clicks;
+	struct eval_bench bench;
+	int is_clicks;
 	struct model *model, *trained;  /* trained: NULL, or whose space systems run in */
 	struct embed *embed;            /* of trained */
 	struct pool *pool;
 	struct eval_world *world;       /* [n_seed] */
 	struct eval_world tuning;
 	double *best;                   /* [n_step of all worlds] */
-	struct eval_run_options run;
-	struct eval_run heat;           /* of the first system that attends, in the first world */
-	struct eval_table table;
+	struct eval_task task;          /* all worlds, one behind the other */
 };
 
 static int
@@ -93,7 +91,8 @@ open_all(struct simulation *s, struct fault *f)
 
 	/* Worlds simulated, and then no place for the log: that is told before. */
 	if ((log_name && file_out_check(log_name, f) < 0) || mat_check(f) < 0 || eval_check_given(given.at, given.n, f) < 0 ||
-	    (s->n_entry = eval_pick(system_names, spaces, 1, s->entry, f)) < 0)
+	    (s->bench.n_entry = eval_pick(system_names, spaces, 1,
+	    "what simulated users ask is a vector, without words for a decoder", s->bench.entry, f)) < 0)
 		return -1;
 	if (s->is_clicks && (!(s->model = model_open(model_name, f)) ||
 	    !(s->pool = pool_open(pool_name.at, pool_name.n, s->model->space, model_name, f))))
@@ -125,15 +124,16 @@ open_all(struct simulation *s, struct fault *f)
 		if (make_world(s, &s->tuning, &o, f) < 0)
 			return -1;
 	}
-	s->run = (struct eval_run_options){ .n_show = n_show, .seed = set.seed, .n_thread = record_options.n_thread,
+	s->bench.run = (struct eval_run_options){ .n_show = n_show, .seed = set.seed, .n_thread = record_options.n_thread,
 	    .n_probe_user = no_probes ? 0 : n_probe_user };
-	return eval_table_open(&s->table, f);
+	return eval_table_open(&s->bench.table, f);
 }
 
 static void
 let_go(struct simulation *s)
 {
-	eval_table_free(&s->table);
+	eval_bench_free(&s->bench);
+	free((void *)s->task.first);
 	for (size_t i = 0; s->world && i < n_seed; i++)
 		eval_world_close(&s->world[i]);
 	free(s->world);
@@ -188,32 +188,32 @@ write_log(const struct buf *text, struct fault *f)
 
 /* One system through all worlds: the runs one behind the other. */
 static int
-run_worlds(struct simulation *s, int i, const struct eval_constants *c, enum eval_feedback feedback, double rate,
-    struct eval_run *all, struct eval_task *task, struct fault *f)
+run_entry(void *arg, const struct eval_entry *e, const struct eval_constants *c, enum eval_feedback feedback, double rate,
+    struct eval_run *all, const struct eval_task **task, struct fault *f)
 {
+	struct simulation *s = arg;
 	struct buf log = {0};
-	int status = 0, is_logged = log_name && i == 0 && feedback == EVAL_TRUE;
+	int status = 0, is_logged = log_name && e == s->bench.entry && feedback == EVAL_TRUE;
 
 	*all = (struct eval_run){0};
-	*task = (struct eval_task){0};
+	free((void *)s->task.first);
+	s->task = (struct eval_task){0};
+	*task = &s->task;
 	buf_puts(&log, "event,user,x,item,reward\n");
 	for (size_t k = 0; k < n_seed && status == 0; k++) {
 		struct eval_world *w = &s->world[k];
-		struct eval_run_options o = s->run;
+		struct eval_run_options o = s->bench.run;
 		struct eval_run run = {0};
 		o.seed = set.seed + k;
 		o.feedback = feedback;
 		o.rate = rate;
 		if (!no_probes)
 			eval_choose_probes(&o, w->space.n_query);
-		o.want_heat = plots_name && k == 0 && !s->heat.heat;
-		status = eval_run(&run, s->entry[i].system, c->value, &w->space, &w->task, &o, f);
-		if (run.heat) {
-			s->heat = (struct eval_run){ .heat = run.heat, .n_probe_user = run.n_probe_user };
-			run.heat = NULL;
-		}
+		o.want_heat = plots_name && k == 0 && !s->bench.heat.heat;
+		status = eval_run(&run, e->system, c->value, &w->space, &w->task, &o, f);
+		eval_bench_heat(&s->bench, &run);
 		if (status == 0)
-			eval_run_join(all, task, &run, &w->task);
+			eval_run_join(all, &s->task, &run, &w->task);
 		if (status == 0 && is_logged)
 			put_log(&log, s, w, set.seed + k, &run);
 		eval_run_free(&run);
@@ -224,53 +224,18 @@ run_worlds(struct simulation *s, int i, const struct eval_constants *c, enum eva
 	return status;
 }
 
-static double
-mean_reward(const struct eval_run *r, size_t n)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += (double)r->reward[i];
-	return sum / (double)n;
-}
-
 static int
-report_controls(struct simulation *s, int i, const struct eval_constants *c, double rate, struct fault *f)
+report(void *arg, const struct eval_entry *e, const struct eval_constants *c, const struct eval_run *run,
+    const struct eval_task *task, const struct eval_run *first, struct fault *f)
 {
-	for (int chance = 0; chance < 2; chance++) {
-		struct eval_run run;
-		struct eval_task task;
-		int status = run_worlds(s, i, c, chance ? EVAL_CHANCE : EVAL_ZERO, rate, &run, &task, f);
-		if (status == 0)
-			status = eval_report_entropy(&s->table, chance ? "entropy-chance" : "entropy-zero", s->entry[i].name, &run, f);
-		eval_run_free(&run);
-		free((void *)task.first);
-		if (status < 0)
-			return -1;
-	}
-	return 0;
-}
+	struct simulation *s = arg;
+	struct eval_table *t = &s->bench.table;
 
-static int
-report(struct simulation *s, int i, const struct eval_constants *c, const struct eval_run *run, const struct eval_task *task,
-    const struct eval_run *first, struct fault *f)
-{
-	const struct eval_system *system = s->entry[i].system;
-	const char *name = s->entry[i].name;
-	struct eval_table *t = &s->table;
-
-	if (eval_report_constants(t, &s->entry[i], c, f) < 0 ||
-	    eval_report_rewards(t, name, run, task, eval_simulate_blocks, s->best, NULL, NULL, f) < 0 ||
-	    (first && eval_report_rewards(t, name, run, task, eval_simulate_blocks, NULL, s->entry[0].name, first, f) < 0) ||
-	    eval_report_curve(t, name, run, task, 0, f) < 0 ||
-	    (!no_probes && eval_report_divergence(t, name, run, f) < 0) ||
-	    (!no_probes && run->attends && eval_report_entropy(t, "entropy", name, run, f) < 0) ||
-	    (!no_probes && run->attends && !system->is_ablation &&
-	    report_controls(s, i, c, mean_reward(run, task->n_step * run->n_show), f) < 0) ||
-	    (!s->world->is_graded && eval_report_calibration(t, name, run, task, f) < 0) ||
-	    eval_report_time(t, name, run->cpu_s, task->n_step, f) < 0)
+	if (eval_report_rewards(t, e->name, run, task, eval_simulate_blocks, s->best, NULL, NULL, f) < 0 ||
+	    (first && eval_report_rewards(t, e->name, run, task, eval_simulate_blocks, NULL, s->bench.entry[0].name, first, f) < 0) ||
+	    eval_report_curve(t, e->name, run, task, 0, f) < 0 || eval_bench_probes(&s->bench, e, c, run, task, f) < 0)
 		return -1;
-	return record_flush(t->out, f);
+	return s->world->is_graded ? 0 : eval_report_calibration(t, e->name, run, task, f);
 }
 
 /* What could be earned: by whoever knows all, and by the one item that is best for all rounds. */
@@ -292,9 +257,9 @@ report_world(struct simulation *s, struct fault *f)
 	struct eval_line interests = { "world", NULL, NULL, "interests", "all", (double)s->world[0].n_interest, NAN, 0 };
 	free(best);
 	free(single);
-	if (eval_table_put(&s->table, line, f) < 0 || eval_table_put(&s->table, one, f) < 0)
+	if (eval_table_put(&s->bench.table, line, f) < 0 || eval_table_put(&s->bench.table, one, f) < 0)
 		return -1;
-	return s->is_clicks ? eval_table_put(&s->table, interests, f) : 0;
+	return s->is_clicks ? eval_table_put(&s->bench.table, interests, f) : 0;
 }
 
 static struct span
@@ -311,42 +276,17 @@ item_label(const void *arg, uint32_t row)
 }
 
 static int
-simulate_all(struct simulation *s, struct fault *f)
+plot(struct simulation *s, struct fault *f)
 {
-	struct eval_run first = {0};
-	int status = report_world(s, f);
-
-	for (int i = 0; i < s->n_entry && status == 0; i++) {
-		struct eval_constants c;
-		struct eval_run run = {0};
-		struct eval_task task = {0};
-		if (record_options.verbose)
-			warnx("%s: %s", s->entry[i].name, s->entry[i].system->title);
-		status = eval_constants(&c, s->entry[i].system, given.at, given.n, f);
-		if (status == 0 && n_tune_user > 0)
-			status = eval_tune(&c, s->entry[i].system, &s->tuning.space, &s->tuning.task, &s->run, f);
-		if (status == 0)
-			status = run_worlds(s, i, &c, EVAL_TRUE, 0, &run, &task, f);
-		if (status == 0)
-			status = report(s, i, &c, &run, &task, i > 0 ? &first : NULL, f);
-		free((void *)task.first);
-		if (i == 0)
-			first = run;
-		else
-			eval_run_free(&run);
-	}
-	if (status == 0 && plots_name)
-		status = eval_plot(plots_name, &s->table, s->heat.heat ? &s->heat : NULL, &s->world->space,
-		    (struct eval_labels){ item_label, s }, "a query of the first world", f);
-	eval_run_free(&s->heat);
-	eval_run_free(&first);
-	return status;
+	return eval_plot(plots_name, &s->bench.table, s->bench.heat.heat ? &s->bench.heat : NULL, &s->world->space,
+	    (struct eval_labels){ item_label, s }, "a query of the first world", f);
 }
 
 static int
 run_simulate(const struct opt_program *p, int n_operand, char **operand)
 {
-	struct simulation s = { .is_clicks = strcmp(world_name, "clicks") == 0 };
+	struct simulation s = { .is_clicks = strcmp(world_name, "clicks") == 0, .bench = { .given = &given, .space = &s.tuning.space,
+		.tuning = &s.tuning.task, .arg = &s, .run_entry = run_entry, .report = report } };
 	struct fault f;
 
 	n_operand = filter_take_pools(&pool_name, n_operand, operand);
@@ -366,8 +306,9 @@ run_simulate(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--reward, --base, --blend: expected 0 to 1");
 	if (!record_options.n_thread)
 		record_options.n_thread = thread_count();
-	int failed = open_all(&s, &f) < 0 || simulate_all(&s, &f) < 0;
-	int status = filter_finish(NULL, s.table.out, failed ? f.status : EX_OK, &f);
+	int failed = open_all(&s, &f) < 0 || report_world(&s, &f) < 0 || eval_bench_run(&s.bench, &f) < 0 ||
+	    (plots_name && plot(&s, &f) < 0);
+	int status = filter_finish(NULL, s.bench.table.out, failed ? f.status : EX_OK, &f);
 	let_go(&s);
 	return status;
 }

@@ -25,8 +25,8 @@ static char name[48];
 static double begin_s, shown_s;
 static int is_shown;
 
-static double
-now_s(void)
+double
+filter_now_s(void)
 {
 	struct timespec t;
 
@@ -60,7 +60,7 @@ put_count(char *out, uint64_t value, const char *words)
 static size_t
 progress_line(char out[256])
 {
-	double took_s = now_s() - begin_s;
+	double took_s = filter_now_s() - begin_s;
 	uint64_t n_row = n_row_done;
 	int percent = read_percent, left = left_s;
 	char *p = put_words(put_words(out, name), ": ");
@@ -93,7 +93,7 @@ static void
 on_batch(const struct record_in *in)
 {
 	static int wanted = -1;
-	double share, now = now_s();
+	double share, now = filter_now_s();
 	uint64_t n_row;
 
 	if (wanted < 0)
@@ -119,7 +119,7 @@ begin_progress(void)
 	struct sigaction usr1 = { .sa_handler = on_usr1, .sa_flags = SA_RESTART };
 
 	snprintf(name, sizeof name, "%s", program_invocation_short_name);
-	begin_s = now_s();
+	begin_s = filter_now_s();
 	record_on_batch = on_batch;
 	sigaction(SIGUSR1, &usr1, NULL);
 }

@@ -22,4 +22,7 @@ void filter_tell_bad(struct record_in *in);
    no records can be, are moved to pools in their order. Only behind a -p; the number of operands that are left. */
 int filter_take_pools(struct opt_list *pools, int n_operand, char **operand);
 
+/* Seconds by a clock that is never set. */
+double filter_now_s(void);
+
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -20,8 +19,9 @@
 #include "pool/pool.h"
 #include "record/record.h"
 #include "train.h"
+#include "train_lm.h"
 
-enum { BATCH = 1024, LINE_S = 60, GROUP = 16 };
+enum { BATCH = 1024, LINE_S = 60 };
 static const uint64_t SEED_ORDER = 0x64697374696c206f;
 
 static const char *output, *text_columns, *type_name = "f32";
@@ -201,16 +201,6 @@ open_pool(struct teaching *t, struct fault *f)
 
 /* -- examples -- */
 
-static void
-learn_text(struct bpe_learn *learn, struct buf *text, struct span s)
-{
-	/* with the blank that compose_prompt() reads it behind */
-	buf_clear(text);
-	buf_putc(text, ' ');
-	buf_put(text, s.at, s.n);
-	bpe_learn_add(learn, text->at, text->n);
-}
-
 static int
 learn_vocabulary(struct teaching *t, struct fault *f)
 {
@@ -219,14 +209,14 @@ learn_vocabulary(struct teaching *t, struct fault *f)
 	int status = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
-		learn_text(learn, &text, text_at(t, t->lesson[i].query, t->lesson[i].n_query));
-		learn_text(learn, &text, text_at(t, t->lesson[i].answer, t->lesson[i].n_answer));
+		train_learn_text(learn, &text, text_at(t, t->lesson[i].query, t->lesson[i].n_query));
+		train_learn_text(learn, &text, text_at(t, t->lesson[i].answer, t->lesson[i].n_answer));
 	}
 	for (size_t row = 0; row < pool_n(t->pool) && status == 0; row++) {
 		buf_clear(&item);
 		status = decode_item_text(t->pool, row, t->column, t->n_column, &item, f);
 		if (status == 0)
-			learn_text(learn, &text, buf_span(&item));
+			train_learn_text(learn, &text, buf_span(&item));
 	}
 	t->bpe = bpe_learn_end(learn, n_token);
 	buf_free(&text);
@@ -293,9 +283,7 @@ static void
 open_lm(struct teaching *t)
 {
 	t->limits = (struct compose_limits){ n_question, n_item, n_item_token, n_text_token };
-	t->shape = (struct lm_shape){ .n_layer = n_layer, .n_head = n_head, .dim = n_dim, .n_inner = 4 * n_dim,
-		.n_place = COMPOSE_TEXT_PLACE + n_text_token, .n_vocab = bpe_n(t->bpe), .n_source = 2 + n_item, .two_way = 1, .copy = 1,
-		.shift = 1 };
+	t->shape = train_shape(n_layer, n_dim, n_head, bpe_n(t->bpe), &t->limits);
 	t->n_number = lm_count(&t->shape);
 	t->numbers = xaligned(t->n_number, sizeof *t->numbers);
 	lm_draw(&t->shape, t->numbers, seed);
@@ -315,15 +303,6 @@ open_lm(struct teaching *t)
 
 /* -- learning -- */
 
-static double
-now_s(void)
-{
-	struct timespec s;
-
-	clock_gettime(CLOCK_MONOTONIC, &s);
-	return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
-}
-
 /* The records that are learnt from in the order of an epoch. */
 static void
 shuffle(size_t *order, size_t n, uint64_t epoch)
@@ -342,7 +321,7 @@ shuffle(size_t *order, size_t n, uint64_t epoch)
 static void
 tell(const struct teaching *t, double loss, double begin, double *told)
 {
-	double now = now_s();
+	double now = filter_now_s();
 	size_t done = lm_fit_done(t->fit);
 	int terminal = isatty(STDERR_FILENO), last = done == n_step;
 
@@ -361,7 +340,7 @@ learn(struct teaching *t, struct fault *f)
 {
 	size_t *order = xmalloc(t->n_learnt, sizeof *order), at = 0, n_target;
 	struct lm_example *batch = xmalloc(n_batch, sizeof *batch);
-	double begin = now_s(), told = begin, smooth = NAN, loss = 0;
+	double begin = filter_now_s(), told = begin, smooth = NAN, loss = 0;
 	uint64_t epoch = 0;
 
 	shuffle(order, t->n_learnt, epoch);
@@ -377,8 +356,8 @@ learn(struct teaching *t, struct fault *f)
 		loss = lm_fit_step(t->fit, batch, n, 1, &n_target, f);
 		smooth = isnan(smooth) ? loss : .95 * smooth + .05 * loss;
 		double keep = fmin(average, (double)(step + 2) / (double)(step + 11));
-		for (size_t i = 0; t->mean && i < t->n_number; i++)
-			t->mean[i] += (float)(1 - keep) * (t->numbers[i] - t->mean[i]);
+		if (t->mean)
+			train_average(t->mean, t->numbers, t->n_number, keep);
 		if (loss >= 0)
 			tell(t, smooth, begin, &told);
 	}
@@ -387,51 +366,27 @@ learn(struct teaching *t, struct fault *f)
 	return loss < 0 ? -1 : 0;
 }
 
-/* Mean loss of the records that were kept back, NAN without any. */
-static double
-loss_of_held(struct teaching *t)
-{
-	double sum = 0;
-	size_t n_all = 0, n;
-
-	for (size_t i = t->n_learnt; i < t->n; i += GROUP) {
-		sum += lm_fit_loss(t->fit, t->example + i, t->n - i < GROUP ? t->n - i : GROUP, &n);
-		n_all += n;
-	}
-	return n_all ? sum / (double)n_all : NAN;
-}
-
 static int
 write_decoder(const struct teaching *t, struct fault *f)
 {
-	enum { N_META = 16, TEXT = 32 };
-	const enum lm_type type = strcmp(type_name, "bf16") == 0 ? LM_BF16 : strcmp(type_name, "int8") == 0 ? LM_I8 : LM_F32;
-	char text[N_META][TEXT];
-	const char *meta[2 * N_META + 3];
+	struct train_meta meta = {0};
 	struct buf columns = { 0 };
-	size_t n = 0;
 
 	for (size_t i = 0; i < t->n_column; i++)
 		buf_printf(&columns, "%s%s", i ? "," : "", pool_column_name(t->pool, t->column[i]));
-#define META(key, ...) (snprintf(text[n], TEXT, __VA_ARGS__), meta[2 * n] = key, meta[2 * n + 1] = text[n], n++)
-	META("n_question", "%zu", t->limits.n_question);
-	META("n_item", "%zu", t->limits.n_item);
-	META("n_item_token", "%zu", t->limits.n_item_token);
-	META("n_text", "%zu", t->limits.n_text);
-	META("seed", "%llu", (unsigned long long)seed);
-	META("steps", "%zu", n_step);
-	META("rate", "%g", rate);
-	META("dropout", "%g", dropout);
-	META("decay", "%g", decay);
-	META("batch", "%zu", n_batch);
-	META("records", "%zu", t->n);
+	train_meta_limits(&meta, &t->limits);
+	train_meta(&meta, "seed", "%llu", (unsigned long long)seed);
+	train_meta(&meta, "steps", "%zu", n_step);
+	train_meta(&meta, "rate", "%g", rate);
+	train_meta(&meta, "dropout", "%g", dropout);
+	train_meta(&meta, "decay", "%g", decay);
+	train_meta(&meta, "batch", "%zu", n_batch);
+	train_meta(&meta, "records", "%zu", t->n);
 	if (isfinite(t->held_loss))
-		META("held_out_loss", "%.6g", t->held_loss);
-#undef META
-	meta[2 * n] = "item_columns";
-	meta[2 * n + 1] = buf_string(&columns);
-	meta[2 * n + 2] = NULL;
-	int status = lm_write(t->lm, output, type, meta, f);
+		train_meta(&meta, "held_out_loss", "%.6g", t->held_loss);
+	train_meta(&meta, "item_columns", "%s", buf_string(&columns));
+	int status = lm_write(t->lm, output, train_type(type_name), meta.list, f);
+	train_meta_free(&meta);
 	buf_free(&columns);
 	return status;
 }
@@ -450,7 +405,7 @@ teach(struct teaching *t, int n_file, char **file, struct fault *f)
 		return -1;
 	if (t->mean)
 		memcpy(t->numbers, t->mean, t->n_number * sizeof *t->numbers);
-	t->held_loss = loss_of_held(t);
+	t->held_loss = train_loss(t->fit, t->example + t->n_learnt, t->n - t->n_learnt);
 	if (record_options.verbose) {
 		warnx("%zu records, %zu numbers, %zu tokens of vocabulary", t->n, t->n_number, t->shape.n_vocab);
 		if (t->n_cut)
@@ -495,10 +450,7 @@ check_options(const struct opt_program *p)
 	if (!(rate > 0) || !(decay >= 0) || !(dropout >= 0 && dropout < 1) || !(average >= 0 && average < 1) ||
 	    !(held_share >= 0 && held_share < .9))
 		opt_usage(p, "--rate: above 0; --decay: 0 or more; --dropout, --average: 0 or more, below 1; --held-out: below .9");
-	if (n_layer == 0 || n_dim == 0 || n_head == 0 || n_dim % n_head || n_layer > 256 || n_dim > 16384)
-		opt_usage(p, "--layers, --dim, --heads: expected 1 or more, and heads that divide dim");
-	if (n_token < BPE_N_SPECIAL + 256 || n_token > 1 << 20)
-		opt_usage(p, "--tokens: expected %d to %d, got %zu", BPE_N_SPECIAL + 256, 1 << 20, n_token);
+	train_check_shape(p, n_layer, n_dim, n_head, n_token);
 	if (n_question == 0 || n_question > COMPOSE_TEXT_PLACE || n_item_token < 2 || n_item_token > COMPOSE_TEXT_PLACE ||
 	    n_item > 64 || n_text_token < 2 || n_text_token > 4096)
 		opt_usage(p, "--question-tokens: 1 to %d; --item-tokens: 2 to %d; --items: at most 64; --text-tokens: 2 to 4096",

@@ -24,7 +24,7 @@ python() {
 		echo 'rows = lambda f: list(csv.DictReader(open(f, newline="", encoding="utf-8")))'
 		cat
 	} > program.py
-	/usr/bin/python3 program.py "$@"
+	PYTHONPATH=$BATS_TEST_DIRNAME /usr/bin/python3 -B program.py "$@"
 }
 
 @test "the demo runs to its end, and is silent on stderr" {
@@ -137,16 +137,7 @@ python() {
 @test "the small decoder writes for each of the six: whole sentences, most of their words from what was attended to, and unlike one another" {
 	python "$kept/written.csv" "$kept/skills.csv" <<-'END'
 	import re
-	words = lambda s: re.findall(r"[\w'-]+", s.lower())
-	def alike(a, b):        # ROUGE-L, F1
-	    d = [0] * (len(b) + 1)
-	    for x in a:
-	        left = 0
-	        for j, y in enumerate(b):
-	            up = d[j + 1]
-	            d[j + 1] = left + 1 if x == y else max(up, d[j])
-	            left = up
-	    return 2 * d[-1] / (len(a) + len(b))
+	from rouge import rouge_l, words
 	skills = {r['id']: ' '.join(r.values()) for r in rows(sys.argv[2])}
 	a = rows(sys.argv[1])
 	assert [r['user'] for r in a] == ['newcomer', 'sam', 'dana', 'fiona', 'tom', 'olga']
@@ -156,7 +147,7 @@ python() {
 	    strange = [w for w in words(r['output']) if w not in known]
 	    assert len(strange) <= .2 * len(words(r['output'])), strange
 	five = [words(r['output']) for r in a[1:]]
-	pairs = [alike(five[i], five[j]) for i in range(5) for j in range(i)]
+	pairs = [rouge_l(five[i], five[j]) for i in range(5) for j in range(i)]
 	assert sum(pairs) / len(pairs) < .6, pairs
 	END
 }

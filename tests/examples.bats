@@ -22,6 +22,8 @@ setup_file() {
 	head -4 skills.csv > texts.csv
 	printf 'event,user,query\n1,ann,how do I test this?\n2,ann,make it faster\n3,bob,help\n' > events.csv
 	printf 'event,item\n1,fuzz-tests-for-a-parser\n3,authorization-matrix-tests\n' > relevance.csv
+	cp events.csv others.csv
+	cp relevance.csv others-clicks.csv
 	printf 'user,item,reward,time\nann,fuzz-tests-for-a-parser,1,1700000000\nbob,authorization-matrix-tests,0,1700000060\n' > clicks.csv
 	cut -d, -f1-3 clicks.csv > rewards.csv
 	for day in monday tuesday; do
@@ -75,6 +77,7 @@ paste_page() {
 			hare-pool info skills.pool | sed -n 's/^dim,//p' > dim
 		fi
 		sed -i 's/\<python3 /\/usr\/bin\/python3 /g; s,/usr/bin//usr/bin,/usr/bin,' $b
+		sed -i 's/--minutes [0-9]*/--steps 1/' $b       # what is learnt here need be no good
 		if grep -q mlr $b; then command -v mlr > /dev/null || continue; fi
 		if grep -q '| jq' $b; then command -v jq > /dev/null || continue; fi
 		bash -euo pipefail $b > "$BATS_TEST_TMPDIR/out" 2> "$BATS_TEST_TMPDIR/err" || failures+="$b: status $?: $(cat $b "$BATS_TEST_TMPDIR/err")"$'\n'

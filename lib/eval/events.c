@@ -171,6 +171,7 @@ open_events(void *arg, struct record_in *in, struct fault *f)
 	r->is_vector = (r->query_column = record_find(in, "x")) >= 0;
 	if (!r->is_vector && embed_is_remote(r->queries->embed))
 		return fault(f, EX_DATAERR, "the MODEL's vectors come from a server: expected a column x, made by hare-embed");
+	r->queries->is_vector |= r->is_vector;
 	if (!r->is_vector)
 		r->query_column = record_need(in, "query", f);
 	return r->query_column < 0 ? -1 : 0;

@@ -34,7 +34,8 @@ struct eval_queries {
 	const struct embed *embed;
 	struct embed_scratch *scratch;  /* made when first needed */
 	size_t dim;
-	struct names text;
+	struct names text;              /* the words, or where x was read the numbers */
+	int is_vector;                  /* x was read of one of the files */
 	float *x;                       /* [text.n][dim] */
 	size_t n_x_max;
 };

@@ -54,7 +54,7 @@ static struct eval_ask
 ask_for(const struct running *g, uint32_t query, uint64_t draw, float *scratch)
 {
 	return (struct eval_ask){ .x = g->space->query + query * g->space->dim,
-	    .cosine = eval_space_cosine(g->space, query, scratch), .draw = draw };
+	    .cosine = eval_space_cosine(g->space, query, scratch), .draw = draw, .query = query };
 }
 
 static int

@@ -18,6 +18,8 @@
 #include "model/model.h"
 #include "pool/pool.h"
 
+struct eval_generator;
+
 #define EVAL_COSINE_BYTES ((size_t)1 << 30)      /* for all spaces of a run together */
 
 struct eval_space {
@@ -32,6 +34,7 @@ struct eval_space {
 	double gain, kappa;             /* g, widening */
 	double bonus;                   /* alpha / beta */
 	struct belief_prior prior;
+	const struct eval_generator *generator;         /* generative.h, borrowed; NULL: none */
 };
 
 /* The rows [n] of the pool, with the constants of the model; no query yet. 0, or -1 with *f set. To be ended by

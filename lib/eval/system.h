@@ -20,6 +20,7 @@
 struct eval_ask {
 	const float *x;                 /* [dim], the query */
 	const float *cosine;            /* [n], its inner products with the candidates */
+	uint32_t query;                 /* its row in space->query */
 	uint64_t draw;                  /* number of this step: another one for each, and for each probe */
 };
 
@@ -38,6 +39,7 @@ struct eval_system {
 	const struct eval_knob *knob;   /* [n_knob] */
 	size_t n_knob;
 	int is_ablation;                /* of HARE: no controls are run for it */
+	int needs_generator;            /* it is there only where the space has one */
 	const void *arg;                /* handed to create() */
 	/* value [n_knob]: the constants. space and value outlive the result. */
 	void *(*create)(const void *arg, const struct eval_space *space, const double *value, uint64_t seed, uint64_t user);
@@ -62,6 +64,7 @@ extern const struct eval_system eval_random, eval_cosine, eval_memory, eval_rocc
 extern const struct eval_system eval_linucb_user, eval_hybrid, eval_thompson;                  /* linear.c */
 extern const struct eval_system eval_linucb_item, eval_linucb_cluster;                         /* arms.c */
 extern const struct eval_system eval_history, eval_prototype;                                  /* history.c, prototype.c */
+extern const struct eval_system eval_generative;                                               /* generative.c */
 extern const struct eval_system eval_hare, eval_hare_nouser, eval_hare_alpha0, eval_hare_nowiden, eval_hare_wide,
     eval_hare_query, eval_hare_nob0, eval_hare_greedy, eval_hare_deaf, eval_hare_tuned, eval_hare_heard;                        /* hare.c */
 

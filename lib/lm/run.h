@@ -34,7 +34,8 @@ struct lm_options {                     /* of one text */
 	size_t n_token_min;             /* no end before */
 	size_t n_beam;                  /* > 1: beam search, nothing is drawn */
 	double length_power;            /* of beams: log p / n^power */
-	size_t n_consensus;             /* > 0: beams go on until so many texts have ended, and of these the one is taken whose
+	size_t n_best;                  /* texts that are returned, of the beams that ended; 1 unless there are beams */
+	size_t n_consensus;             /* > 0: beams go on until so many texts have ended; the first of the best is then that whose
 	                                   words agree best with the others', each weighing exp(log p / n^power) */
 	double temperature;             /* 0: greedy */
 	size_t top_k;                   /* 0: all */
@@ -58,7 +59,9 @@ struct lm_text {
 	double log_p;                   /* sum, of what was chosen */
 	int ended;                      /* by end or stop, else it was cut at n_token */
 };
-/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once. out [n]. */
+/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once. out [sum of n_best]: those of
+   a prompt best first, and where fewer beams ended n = 0 and log_p -INFINITY. Prompts that stand in the same memory one
+   after the other are read once. */
 int lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_options *o, size_t n, struct lm_text *out,
     struct fault *f);
 

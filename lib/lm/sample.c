@@ -10,27 +10,27 @@ void
 lm_options_default(struct lm_options *o)
 {
 	*o = (struct lm_options){ .n_token = 64, .n_beam = 1, .length_power = 1, .top_p = 1, .repetition = 1, .first = LM_NONE,
-		.end = BPE_END };
+		.end = BPE_END, .n_best = 1 };
 }
 
 struct beam {
 	uint32_t *token;                /* [n_token] */
 	size_t n;
 	double log_p;
+	int ended;
 };
 
 struct writing {                        /* one text at work */
 	const struct lm_prompt *prompt;
 	const struct lm_options *o;
-	struct lm_text *out;
+	struct lm_text *out;            /* [n_best] */
 	size_t slot;                    /* first of its own: n_beam, and with beams as many again to reorder into */
 	size_t turn;                    /* which half holds the beams */
 	struct beam *beam, *next;       /* [n_beam] */
 	size_t n_beam;                  /* alive */
-	struct beam best;               /* of those that ended */
-	struct lm_text *ended;          /* [n_ended]: all of those, with n_consensus */
-	size_t n_ended, n_ended_cap;
-	int has_best, is_done;
+	struct beam *best;              /* [n_kept()], the first n_has of those that ended, best first */
+	size_t n_has, n_ended;
+	int is_done;
 	uint8_t *in_prompt;             /* [n_vocab] with allowed, else NULL */
 	struct rng rng;
 };
@@ -39,6 +39,24 @@ static double
 worth(const struct lm_options *o, double log_p, size_t n)
 {
 	return log_p / pow((double)(n > 0 ? n : 1), o->length_power);
+}
+
+static size_t
+n_best(const struct lm_options *o)
+{
+	return o->n_best > 1 ? o->n_best : 1;
+}
+
+static size_t
+n_kept(const struct lm_options *o)
+{
+	return o->n_consensus > n_best(o) ? o->n_consensus : n_best(o);
+}
+
+static double
+worth_of(const struct lm_options *o, const struct beam *b)
+{
+	return worth(o, b->log_p, b->n + (size_t)b->ended);
 }
 
 static void
@@ -128,37 +146,80 @@ by_log_p(const void *a, const void *b)
 	return s->log_p > t->log_p ? -1 : s->log_p < t->log_p ? 1 : s->token < t->token ? -1 : s->token > t->token;
 }
 
-/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. */
+/* The likeliest of the n left on a heap goes to its end: all[n - 1]. */
+static void
+sift(struct choice *all, size_t n, size_t i)
+{
+	for (size_t child; (child = 2 * i + 1) < n; i = child) {
+		if (child + 1 < n && by_log_p(&all[child + 1], &all[child]) < 0)
+			child++;
+		if (by_log_p(&all[child], &all[i]) >= 0)
+			return;
+		struct choice kept = all[i];
+		all[i] = all[child];
+		all[child] = kept;
+	}
+}
+
+static const struct choice *
+pop(struct choice *all, size_t n)
+{
+	struct choice top = all[0];
+
+	all[0] = all[n - 1];
+	all[n - 1] = top;
+	sift(all, n - 1, 0);
+	return &all[n - 1];
+}
+
+/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. Few of a vocabulary's tokens are likely:
+   only those that are looked at are sorted. */
 static struct choice
 draw(struct writing *w, const float *log_p, size_t n_vocab)
 {
 	const struct lm_options *o = w->o;
 	struct choice *all = xmalloc(n_vocab, sizeof *all), got;
-	size_t n = 0;
-	double sum = 0;
+	size_t n = 0, n_sorted = 0;
+	double sum = 0, best = -INFINITY;
 
 	for (uint32_t v = 0; v < n_vocab; v++)
-		if (log_p[v] != -INFINITY)
+		if (log_p[v] != -INFINITY) {
 			all[n++] = (struct choice){ .token = v, .log_p = log_p[v] };
+			best = fmax(best, log_p[v]);
+		}
 	if (n == 0) {
 		free(all);
 		return (struct choice){ .token = o->end };
 	}
-	qsort(all, n, sizeof *all, by_log_p);
-	if (o->top_k > 0 && o->top_k < n)
-		n = o->top_k;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((all[i].log_p - all[0].log_p) / o->temperature);
-	double left = o->top_p * sum, kept = 0;
-	size_t n_kept = 0;
-	while (n_kept < n && (n_kept == 0 || kept < left))
-		kept += exp((all[n_kept++].log_p - all[0].log_p) / o->temperature);
+	for (size_t i = n / 2; i-- > 0; )
+		sift(all, n, i);
+	size_t n_most = o->top_k > 0 && o->top_k < n ? o->top_k : n;
+	if (n_most < n)
+		while (n_sorted < n_most)
+			sum += exp((pop(all, n - n_sorted++)->log_p - best) / o->temperature);
+	else
+		for (size_t i = 0; i < n; i++)
+			sum += exp((all[i].log_p - best) / o->temperature);
+	double kept = sum;
+	if (o->top_p < 1) {
+		kept = 0;
+		size_t i = 0;
+		for (; i < n_most && (i == 0 || kept < o->top_p * sum); i++) {
+			if (i == n_sorted)
+				pop(all, n - n_sorted++);
+			kept += exp((all[n - 1 - i].log_p - best) / o->temperature);
+		}
+		n_most = i;
+	}
 	double at = rng_uniform(&w->rng) * kept;
-	size_t i = 0;
-	for (; i + 1 < n_kept; i++)
-		if ((at -= exp((all[i].log_p - all[0].log_p) / o->temperature)) < 0)
+	for (size_t i = 0; ; i++) {
+		if (i == n_sorted)
+			pop(all, n - n_sorted++);
+		got = all[n - 1 - i];
+		at -= exp((got.log_p - best) / o->temperature);
+		if (at < 0 || i + 1 == n_most)
 			break;
-	got = all[i];
+	}
 	free(all);
 	return got;
 }
@@ -195,21 +256,23 @@ stops(const struct lm_options *o, const struct bpe *bpe, const struct beam *b, s
 static void
 end_with(struct writing *w, const struct beam *b, double log_p, int ended)
 {
-	size_t n = b->n + (size_t)ended;
+	double mine = worth(w->o, log_p, b->n + (size_t)ended);
+	size_t at = w->n_has;
 
-	if (w->o->n_consensus > 0) {
-		w->ended = xgrow(w->ended, &w->n_ended_cap, w->n_ended + 1, sizeof *w->ended);
-		struct lm_text *t = &w->ended[w->n_ended++];
-		*t = (struct lm_text){ .token = xmalloc(b->n + 1, sizeof *t->token), .n = b->n, .log_p = log_p, .ended = ended };
-		if (b->n > 0)
-			memcpy(t->token, b->token, b->n * sizeof *t->token);
-	}
-	if (w->has_best && worth(w->o, w->best.log_p, w->best.n + (size_t)w->out->ended) >= worth(w->o, log_p, n))
+	w->n_ended++;
+	while (at > 0 && worth_of(w->o, &w->best[at - 1]) < mine)
+		at--;
+	if (at == n_kept(w->o))
 		return;
-	beam_set(&w->best, b, w->o->n_token);
-	w->best.log_p = log_p;
-	w->out->ended = ended;
-	w->has_best = 1;
+	if (w->n_has < n_kept(w->o))
+		w->n_has++;
+	struct beam last = w->best[w->n_has - 1];       /* its memory is used again */
+	for (size_t i = w->n_has - 1; i > at; i--)
+		w->best[i] = w->best[i - 1];
+	w->best[at] = last;
+	beam_set(&w->best[at], b, w->o->n_token);
+	w->best[at].log_p = log_p;
+	w->best[at].ended = ended;
 }
 
 /* log_p [n_beam][n_vocab] */
@@ -279,13 +342,15 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 	w->next = swap;
 	w->n_beam = n_next;
 	w->turn = width > 1 && !w->turn;
-	if (width > 1 && o->n_consensus > 0)
-		w->is_done = n_next == 0 || w->n_ended >= o->n_consensus;
 	/* a longer text can only lose probability; its worth is bounded by what it has now over its next length */
-	else if (n_next == 0 || (w->has_best && (width == 1 ||
-	    worth(o, w->best.log_p, w->best.n + 1) > worth(o, w->beam[0].log_p, w->beam[0].n + 1))))
+	const struct beam *last = w->n_has == n_best(o) ? &w->best[w->n_has - 1] : NULL;
+	if (n_next == 0 || (w->n_has > 0 && width == 1))
 		w->is_done = 1;
-	if (w->is_done && !w->has_best)
+	else if (o->n_consensus > 0)
+		w->is_done = w->n_ended >= n_kept(o);
+	else if (last && worth(o, last->log_p, last->n + 1) > worth(o, w->beam[0].log_p, w->beam[0].n + 1))
+		w->is_done = 1;
+	if (w->is_done && w->n_has == 0)
 		end_with(w, w->next, w->next[0].log_p, 0);      /* nothing may follow */
 }
 
@@ -310,13 +375,14 @@ row_of(const struct writing *w, const struct beam *b)
 
 static int
 begin(struct lm_run *r, struct writing *w, const struct lm_prompt *p, const struct lm_options *o, struct lm_text *out, size_t slot,
-    size_t n_vocab, struct fault *f)
+    const struct writing *before, size_t n_vocab, struct fault *f)
 {
 	size_t width = o->n_beam > 1 ? o->n_beam : 1;
 
 	*w = (struct writing){ .prompt = p, .o = o, .out = out, .slot = slot, .n_beam = 1, .rng = rng_at(o->seed, o->stream) };
 	w->beam = xcalloc(width, sizeof *w->beam);
 	w->next = xcalloc(width, sizeof *w->next);
+	w->best = xcalloc(n_kept(o), sizeof *w->best);
 	w->beam[0].token = xmalloc(o->n_token + 1, sizeof *w->beam[0].token);
 	if (o->allowed) {
 		w->in_prompt = xcalloc(n_vocab, 1);
@@ -324,19 +390,31 @@ begin(struct lm_run *r, struct writing *w, const struct lm_prompt *p, const stru
 			if (p->row[i].token < n_vocab)
 				w->in_prompt[p->row[i].token] = 1;
 	}
+	/* several texts for one prompt: it is read once */
+	if (before && before->prompt->n == p->n && before->prompt->row == p->row && before->prompt->given == p->given &&
+	    o->first != LM_NONE) {
+		lm_run_copy(r, slot, before->slot);
+		return 0;
+	}
 	return lm_run_prompt(r, slot, p, f);
 }
 
+/* What agrees best comes first. */
 static void
-take_consensus(struct writing *w, const struct bpe *bpe)
+put_consensus_first(struct writing *w, const struct bpe *bpe)
 {
-	double *value = xmalloc(w->n_ended + 1, sizeof *value);
+	struct lm_text *text = xmalloc(w->n_has, sizeof *text);
+	double *value = xmalloc(w->n_has, sizeof *value);
 
-	for (size_t i = 0; i < w->n_ended; i++)
-		value[i] = worth(w->o, w->ended[i].log_p, w->ended[i].n + (size_t)w->ended[i].ended);
-	const struct lm_text *t = &w->ended[lm_consensus(bpe, w->ended, value, w->n_ended)];
-	beam_set(&w->best, &(struct beam){ .token = t->token, .n = t->n, .log_p = t->log_p }, w->o->n_token);
-	w->out->ended = t->ended;
+	for (size_t i = 0; i < w->n_has; i++) {
+		text[i] = (struct lm_text){ .token = w->best[i].token, .n = w->best[i].n };
+		value[i] = worth_of(w->o, &w->best[i]);
+	}
+	size_t at = lm_consensus(bpe, text, value, w->n_has);
+	struct beam first = w->best[at];
+	memmove(w->best + 1, w->best, at * sizeof *w->best);
+	w->best[0] = first;
+	free(text);
 	free(value);
 }
 
@@ -345,20 +423,21 @@ finish(struct writing *w, const struct bpe *bpe)
 {
 	size_t width = w->o->n_beam > 1 ? w->o->n_beam : 1;
 
-	if (w->n_ended > 0)
-		take_consensus(w, bpe);
-	for (size_t i = 0; i < w->n_ended; i++)
-		free(w->ended[i].token);
-	free(w->ended);
-
-	*w->out = (struct lm_text){ .token = w->best.token, .n = w->best.n, .log_p = w->best.log_p, .ended = w->out->ended };
-	w->best.token = NULL;
+	if (w->o->n_consensus > 0 && w->n_has > 1)
+		put_consensus_first(w, bpe);
+	for (size_t i = 0; i < n_best(w->o); i++) {
+		const struct beam *b = &w->best[i];
+		w->out[i] = (struct lm_text){ .token = b->token, .n = b->n, .log_p = i < w->n_has ? b->log_p : -INFINITY, .ended = b->ended };
+	}
+	for (size_t i = n_best(w->o); i < n_kept(w->o); i++)
+		free(w->best[i].token);
 	for (size_t i = 0; i < width; i++) {
 		free(w->beam[i].token);
 		free(w->next[i].token);
 	}
 	free(w->beam);
 	free(w->next);
+	free(w->best);
 	free(w->in_prompt);
 }
 
@@ -371,10 +450,13 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 	size_t *slot = xmalloc(n_slot, sizeof *slot);
 	struct lm_row *row = xmalloc(n_slot, sizeof *row);
 	float *log_p = xmalloc(n_slot * n_vocab, sizeof *log_p);
-	uint32_t **kept = lm_run_texts(r, n);
+	size_t n_out = 0, to = 0;
 	int bad = 0;
 
-	memset(out, 0, n * sizeof *out);
+	for (size_t i = 0; i < n; i++)
+		n_out += n_best(&o[i]);
+	uint32_t **kept = lm_run_texts(r, n_out);
+	memset(out, 0, n_out * sizeof *out);
 	while (done < n && !bad) {
 		size_t n_group = 0, used = 0;
 		for (; done + n_group < n && !bad; n_group++) {
@@ -382,8 +464,10 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 			size_t need = mine->n_beam > 1 ? 2 * mine->n_beam : 1;
 			if (used + need > n_slot)
 				break;
-			bad = begin(r, &w[n_group], &prompt[done + n_group], mine, &out[done + n_group], used, n_vocab, f) < 0;
+			const struct writing *before = n_group > 0 ? &w[n_group - 1] : NULL;
+			bad = begin(r, &w[n_group], &prompt[done + n_group], mine, &out[to], used, before, n_vocab, f) < 0;
 			used += need;
+			to += n_best(mine);
 		}
 		if (n_group == 0) {
 			bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed", o[done].n_beam, n_slot);
@@ -417,12 +501,12 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 					at += n_beam;
 				}
 		}
-		for (size_t i = 0; i < n_group; i++) {
+		for (size_t i = 0; i < n_group; i++)
 			finish(&w[i], m->bpe);
-			kept[done + i] = out[done + i].token;
-		}
 		done += n_group;
 	}
+	for (size_t i = 0; i < n_out; i++)
+		kept[i] = out[i].token;
 	free(w);
 	free(slot);
 	free(row);

@@ -80,6 +80,22 @@ if [ -n "$events" ]; then
 	show 'control: rewards drawn' trained entropy-chance 1
 	show 'Two users, one query' trained divergence 1
 	show 'Intervals of 50, 80 and 95 percent cover' trained calibration
+	# a decoder learns from four of five train users what people click; its constants are chosen on those whom it has not seen
+	mlr --icsv --ocsv cut -f user then head -n 1 -g user then decimate -n 5 "$d/events.train.csv" > "$out/kept.csv"
+	mlr --csv join -j user -f "$out/kept.csv" "$d/events.train.csv" > "$out/events.kept.csv" &&
+		mlr --csv join -j event -f "$out/events.kept.csv" then cut -f event,item "$d/relevance.train.csv.gz" > "$out/relevance.kept.csv" &&
+		mlr --csv join --np --ur -j user -f "$out/kept.csv" "$d/events.train.csv" > "$out/events.taught.csv" &&
+		mlr --csv join -j event -f "$out/events.taught.csv" then join -j item -l id -r item -f "$DATA/pool.csv.gz" \
+			then rename query,input,title,output then cut -o -f user,input,output "$d/clicks.train.csv" > "$out/pairs.csv" &&
+		hare-train decoder -q -m "$out/model" -o "$out/generator" --steps 5000 --items 8 --item-tokens 16 --question-tokens 20 \
+			--text-tokens 24 --tokens 6144 "$out/pairs.csv" || echo "bench failed: no decoder that writes queries"
+	run generative replay -m "$out/model" -p "$out/pool" --items "$d/items.csv" --events "$d/events.dev.csv" \
+		--relevance "$d/relevance.dev.csv.gz" --train-events "$out/events.kept.csv" --train-relevance "$out/relevance.kept.csv" \
+		--generator "$out/generator" --system generative,cosine,memory,rocchio,hare --no-probes
+	show 'Generative retrieval, beside what learns online only: hits, percent' generative hit
+	show 'Less those of generative retrieval, percent' generative pair
+	show 'Its constants' generative constants 1
+	show 'Microseconds an event' generative time 1
 else
 	echo "no events in DATA: nothing is replayed"
 fi

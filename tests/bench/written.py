@@ -1,8 +1,10 @@
 # Measures of texts that were written for people: written.py WRITTEN SKILLS HISTORY
 import collections, csv, math, re, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, "tests")
+from rouge import rouge_l, words
 csv.field_size_limit(10**9)
 table = lambda name: list(csv.DictReader(open(name, newline="", encoding="utf-8")))
-words = lambda s: re.findall(r"[\w'-]+", s.lower())
 small = set(re.findall(r'"([a-z]+)"', open("lib/text/stop.c").read()))
 rows, pool = table(sys.argv[1]), {r["id"]: r for r in table(sys.argv[2])}
 columns = [c for c in next(iter(pool.values())) if c != "id"]
@@ -11,16 +13,6 @@ liked = collections.defaultdict(list)
 for r in table(sys.argv[3]):
     if float(r["reward"]) > 0:
         liked[r["user"]] += said[r["item"]]
-
-def rouge_l(a, b):              # F1 of the longest common subsequence
-    d = [0] * (len(b) + 1)
-    for x in a:
-        left = 0
-        for j, y in enumerate(b):
-            up = d[j + 1]
-            d[j + 1] = left + 1 if x == y else max(up, d[j])
-            left = up
-    return 2 * d[-1] / (len(a) + len(b))
 
 same = collections.defaultdict(list)
 for r in rows:
