@@ -18,7 +18,7 @@ enum { TASK = 8 };
 
 static const char *decoder_path, *model_path, *output, *score_name, *author_name = "author", *profile_of = "own";
 static struct opt_list inputs_names, profiles_names, pool_names;
-static size_t n_beam = 4;
+static size_t n_beam = 32, n_consensus = 64;
 static double length_power = 1;
 static uint64_t seed;
 static int faithful, controls;
@@ -33,6 +33,7 @@ static const struct opt opts[] = {
 	{ 0, "model", OPT_FILE, &model_path, "MODEL",
 	    "that the DECODER was trained with, if it does not hold it", NULL, "HARE_MODEL" },
 	{ 0, "beam", OPT_SIZE, &n_beam, "N", "texts that are followed at once; 1: the likeliest token each time", NULL, NULL },
+	{ 0, "consensus", OPT_SIZE, &n_consensus, "N", "of N texts that beams end, take the one that agrees best with the others; 0: the likeliest", NULL, NULL },
 	{ 0, "length-power", OPT_REAL, &length_power, "P", "texts are compared by log p / tokens^P", NULL, NULL },
 	{ 0, "faithful", OPT_FLAG, &faithful, NULL,
 	    "begin no word but those of the input and the items, and function words", NULL, NULL },
@@ -149,6 +150,7 @@ prepare(struct titles *t, struct writer *w, size_t s, struct asked *a, struct lm
 		*prompt = a->prompt.prompt;
 		eval_prompt_options(&a->prompt, &t->decoder, o);
 		o->n_beam = n_beam;
+		o->n_consensus = n_beam > 1 ? n_consensus : 0;
 		o->length_power = length_power;
 		o->seed = seed;
 		o->stream = s;
@@ -404,6 +406,8 @@ run_titles(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--controls goes with --score");
 	if (controls && strcmp(profile_of, "own") != 0)
 		opt_usage(p, "--controls compares with the own profile: --profile-of is of no use");
+	if (n_consensus > 1024)
+		opt_usage(p, "--consensus: expected at most 1024, got %zu", n_consensus);
 	if (n_beam == 0 || n_beam > 64)
 		opt_usage(p, "--beam: expected 1 to 64, got %zu", n_beam);
 	if (score_name && !output && record_options.verbose)

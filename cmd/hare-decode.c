@@ -24,13 +24,13 @@
 #include "state/state.h"
 #include "text/text.h"
 
-enum { BATCH_ROWS = 256, ROWS_PER_JOB = 16, LENGTH_MAX = 1 << 28, N_BEAM = 4, BEAM_MAX = 64 };
+enum { BATCH_ROWS = 256, ROWS_PER_JOB = 16, LENGTH_MAX = 1 << 28, N_BEAM = 4, BEAM_MAX = 64, CONSENSUS_MAX = 1024 };
 enum mode { BLEND, PROMPT, ENDPOINT, DECODER };
 
 static const char *decoder_path, *state_file, *title, *text_columns, *template_path, *system_text;
 static struct opt_list pool_path;
 static int blend, prompt, sources, plain, faithful, per_record;
-static size_t n_word = 120, budget_token = 2000, n_beam, top_k;
+static size_t n_word = 120, budget_token = 2000, n_beam, n_consensus, top_k;
 static double repetition = 1;
 static uint64_t seed;
 
@@ -51,6 +51,7 @@ static const struct opt opts[] = {
 	{ 0, "template", OPT_FILE, &template_path, "FILE", "of the prompt, with {query}, {user} and {items}", NULL, NULL },
 	{ 0, "system", OPT_STRING, &system_text, "TEXT", "the system's message to the language model", NULL, NULL },
 	{ 0, "beam", OPT_SIZE, &n_beam, "N", "of -m: search with so many beams, 4 unless something is drawn", NULL, NULL },
+	{ 0, "consensus", OPT_SIZE, &n_consensus, "N", "of -m: of N texts that beams end, the one that agrees best with the others", NULL, NULL },
 	{ 0, "top-k", OPT_SIZE, &top_k, "K", "of -m: draw from the K likeliest tokens", NULL, NULL },
 	{ 0, "repetition-penalty", OPT_REAL, &repetition, "R", "of -m: how unlikely what was written becomes", NULL, NULL },
 	{ 0, "faithful", OPT_FLAG, &faithful, NULL, "of -m: only words of the query and the items, function words apart", NULL, NULL },
@@ -165,7 +166,8 @@ open_template(struct decoding *d, struct fault *f)
 static int
 open_decoder(struct decoding *d, struct fault *f)
 {
-	struct decode_write_options o = { .n_token = net_options.max_tokens, .n_beam = n_beam ? n_beam : N_BEAM, .top_k = top_k,
+	struct decode_write_options o = { .n_token = net_options.max_tokens, .n_beam = n_beam ? n_beam : N_BEAM, .n_consensus = n_consensus,
+		.top_k = top_k,
 		.top_p = isnan(net_options.top_p) ? 1 : net_options.top_p, .repetition = repetition, .faithful = faithful,
 		.n_stop = net_options.stop.n, .n_thread = record_options.n_thread };
 
@@ -684,8 +686,12 @@ check_decoder(const struct opt_program *p)
 
 	if (o->url && o->url != getenv("HARE_ENDPOINT"))
 		opt_usage(p, "-m and --endpoint are two things: choose one");
-	if (n_beam > 0 && (!isnan(o->temperature) || top_k > 0 || !isnan(o->top_p)))
-		opt_usage(p, "--beam draws nothing: it goes without --temperature, --top-k and --top-p");
+	if ((n_beam > 0 || n_consensus > 0) && (!isnan(o->temperature) || top_k > 0 || !isnan(o->top_p)))
+		opt_usage(p, "--beam and --consensus draw nothing: they go without --temperature, --top-k and --top-p");
+	if (n_consensus > 0 && n_beam == 1)
+		opt_usage(p, "--consensus: expected two beams or more to choose among, got 1");
+	if (n_consensus > CONSENSUS_MAX)
+		opt_usage(p, "--consensus: expected at most %d, got %zu", CONSENSUS_MAX, n_consensus);
 	if (n_beam > BEAM_MAX)
 		opt_usage(p, "--beam: expected 1 to %d, got %zu", BEAM_MAX, n_beam);
 	if (o->temperature < 0 || !(isnan(o->top_p) || (o->top_p > 0 && o->top_p <= 1)) || !(repetition > 0))
@@ -714,7 +720,7 @@ mode_of(const struct opt_program *p)
 		opt_usage(p, "--model and its like are for --endpoint, which is not given");
 	if (!o->url && !decoder_path && o->max_tokens)
 		opt_usage(p, "--max-tokens is for --endpoint or -m, neither of which is given");
-	if (!decoder_path && (n_beam || top_k || repetition < 1 || repetition > 1 || faithful || per_record))
+	if (!decoder_path && (n_beam || n_consensus || top_k || repetition < 1 || repetition > 1 || faithful || per_record))
 		opt_usage(p, "--beam and its like are for -m DECODER, which is not given");
 	if (mode == DECODER)
 		check_decoder(p);

@@ -218,14 +218,21 @@ python() {
 	run -0 --separate-stderr hare-decode -q -p p -m d long.csv
 	[ -z "$stderr" ]
 }
+@test "decode -m: --consensus: a text that beams end; the same alone and beside others, for any threads" {
+	hare-decode -p p -m d --beam 4 --consensus 8 --threads 1 a.csv > one
+	hare-decode -p p -m d --beam 4 --consensus 8 --threads 2 a.csv > two
+	cmp one two
+	[ "$(wc -l < one)" -eq "$(wc -l < a.csv)" ]
+	! grep -q ',$\|,""$' one
+}
 @test "decode -m: options that do not go together, or are for something else" {
-	for wrong in '--blend' '--prompt' '--endpoint http://localhost:1' '--stream' '--cache c' '--system x' '--beam 2 --temperature 1' '--beam 65' \
+	for wrong in '--blend' '--prompt' '--endpoint http://localhost:1' '--stream' '--cache c' '--system x' '--beam 2 --temperature 1' '--beam 65' '--consensus 4 --beam 1' '--consensus 4 --top-k 2' '--consensus 2000' \
 		'--temperature -1' '--top-p 0' '--repetition-penalty 0' '--seed x' '--jobs 0' '--dry-run'; do
 		run -64 --separate-stderr hare-decode -p p -m d $wrong a.csv
 		[ -z "$output" ]
 		[ -n "$stderr" ]
 	done
-	for wrong in '--beam 2' '--top-k 3' '--faithful' '--per-record' '--repetition-penalty 1.2' '--max-tokens 3'; do
+	for wrong in '--beam 2' '--consensus 2' '--top-k 3' '--faithful' '--per-record' '--repetition-penalty 1.2' '--max-tokens 3'; do
 		run -64 hare-decode -p p $wrong a.csv
 	done
 	run -74 sh -c 'hare-decode -p p -m d a.csv > /dev/full'

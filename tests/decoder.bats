@@ -181,6 +181,9 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	! cmp -s own.csv other.csv
 	titles --beam 1 -o greedy.csv
 	[ "$(wc -l < greedy.csv)" -eq 13 ]
+	titles --beam 4 --consensus 0 -o likeliest.csv
+	titles --beam 4 --consensus 8 -o agreed.csv
+	! cmp -s likeliest.csv agreed.csv
 }
 @test "titles: figures: ROUGE of what is right is 1; controls are paired with the own profile" {
 	titles --score target --controls > figures.csv

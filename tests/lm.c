@@ -12,6 +12,7 @@
 #include "lm/bpe.h"
 #include "lm/fit.h"
 #include "lm/run.h"
+#include "lm/run_inside.h"
 
 enum { PROMPT = 9, TEXT = 7, VOCAB = 300 };
 
@@ -202,6 +203,61 @@ check_bad(void)
 
 /* -- texts -- */
 
+/* Expected agreement of text i, word by word. */
+static double
+agreement_twin(const struct lm_text *text, const double *worth, size_t n, size_t i)
+{
+	double sum = 0;
+
+	for (size_t j = 0; j < n; j++) {
+		size_t n_same = 0;
+		for (uint32_t v = 0; v < 6; v++) {
+			size_t a = 0, b = 0;
+			for (size_t k = 0; k < text[i].n; k++)
+				a += text[i].token[k] == v;
+			for (size_t k = 0; k < text[j].n; k++)
+				b += text[j].token[k] == v;
+			n_same += a < b ? a : b;
+		}
+		sum += exp(worth[j]) * (text[i].n + text[j].n ? 2. * (double)n_same / (double)(text[i].n + text[j].n) : 1);
+	}
+	return sum;
+}
+
+static void
+test_consensus(void)
+{
+	uint32_t token[10][6];
+	struct lm_text text[10];
+	double worth[10];
+	size_t n_wrong = 0, n_likeliest = 0;
+	struct rng r = rng_at(3, 1);
+
+	for (size_t round = 0; round < 500; round++) {
+		size_t n = 1 + (size_t)(rng_uniform(&r) * 10), likeliest = 0;
+		for (size_t i = 0; i < n; i++) {
+			text[i] = (struct lm_text){ .token = token[i], .n = (size_t)(rng_uniform(&r) * 6.9) };
+			for (size_t k = 0; k < text[i].n; k++)
+				token[i][k] = (uint32_t)(rng_uniform(&r) * 6);
+			worth[i] = -3 * rng_uniform(&r);
+			likeliest = worth[i] > worth[likeliest] ? i : likeliest;
+		}
+		size_t got = lm_consensus(NULL, text, worth, n);
+		n_likeliest += got == likeliest;
+		for (size_t i = 0; i < n; i++)
+			n_wrong += agreement_twin(text, worth, n, i) > agreement_twin(text, worth, n, got) * (1 + 1e-12);
+	}
+	claim(n_wrong == 0 && n_likeliest < 400, "a consensus agrees best, counted word by word: of 500, %zu are the likeliest text", n_likeliest);
+
+	/* worths of any height, a text that is impossible, and one alone */
+	worth[0] = -1e6, worth[1] = -INFINITY, worth[2] = -1e6 - 1;
+	for (size_t i = 0; i < 3; i++) {
+		text[i] = (struct lm_text){ .token = token[i], .n = 1 };
+		token[i][0] = (uint32_t)i;
+	}
+	claim(lm_consensus(NULL, text, worth, 3) == 0 && lm_consensus(NULL, text + 1, worth + 1, 1) == 0, "and is the likeliest where none agree");
+}
+
 static struct lm_text
 text_of(struct lm_run *r, const struct world *w, const struct lm_options *o)
 {
@@ -360,11 +416,23 @@ check_texts(void)
 	}
 	claim(lm_generate(r, prompts, each, 7, texts, &f) == 0 && same(&texts[0], drawn, n_drawn),
 	    "a text is what it is whatever is written beside it");
+	/* a consensus is one of what beams end, and stands beside others as it stands alone */
+	o.n_consensus = 12;
+	t = text_of(r, &w, &o);
+	n_drawn = t.n;
+	memcpy(drawn, t.token, t.n * sizeof *drawn);
+	for (size_t i = 0; i < 7; i++)
+		each[i].n_consensus = i % 3 ? 0 : 12;
+	claim(lm_generate(r, prompts, each, 7, texts, &f) == 0 && same(&texts[0], drawn, n_drawn) && texts[0].log_p <= beam_log_p + 1e-6,
+	    "a consensus of beams, alone and beside others: log p %.4f, the likeliest has %.4f", t.log_p, beam_log_p);
+	o.n_consensus = 0;
+	test_consensus();
 	for (size_t i = 0; i < 7; i++) {
 		prompts[i] = w.example.prompt;
 		each[i].n_beam = 1;
 		each[i].temperature = 1;
 		each[i].stream = i;
+		each[i].n_consensus = 0;
 	}
 	uint32_t alone[7][8];
 	size_t n_alone[7];

@@ -454,6 +454,7 @@ write_text(struct decode_writer *w, struct worker *k, const struct decode_reques
 	o.n_token = w->o.n_token;
 	o.n_token_min = 1;
 	o.n_beam = isnan(r->temperature) ? w->o.n_beam : 1;
+	o.n_consensus = o.n_beam > 1 ? w->o.n_consensus : 0;
 	o.temperature = isnan(r->temperature) ? 0 : r->temperature;
 	o.top_k = w->o.top_k;
 	o.top_p = w->o.top_p;

@@ -22,6 +22,7 @@
 struct decode_write_options {
 	size_t n_token;                 /* of a text, at most; 0: as many as the DECODER has learnt to write */
 	size_t n_beam;                  /* of requests without a temperature; 1: the likeliest token each time */
+	size_t n_consensus;             /* of beams, as in lm_options; 0: the likeliest text */
 	size_t top_k;                   /* 0: all */
 	double top_p, repetition;       /* 1: all; 1: none */
 	const struct span *stop;        /* [n_stop], borrowed */

@@ -34,7 +34,9 @@ struct lm_options {                     /* of one text */
 	size_t n_token_min;             /* no end before */
 	size_t n_beam;                  /* > 1: beam search, nothing is drawn */
 	double length_power;            /* of beams: log p / n^power */
-	size_t n_best;                  /* texts that are returned, of the beams that ended; 1 unless there are beams */
+	size_t n_best;                  /* texts that are returned, of the beams that ended; 1 unless there are beams, and with n_consensus */
+	size_t n_consensus;             /* > 0: beams go on until so many texts have ended, and of these the one is taken whose
+	                                   words agree best with the others', each weighing exp(log p / n^power) */
 	double temperature;             /* 0: greedy */
 	size_t top_k;                   /* 0: all */
 	double top_p;                   /* 1: all */

@@ -29,6 +29,8 @@ struct writing {                        /* one text at work */
 	size_t n_beam;                  /* alive */
 	struct beam *best;              /* [n_best], the first n_has of those that ended, best first */
 	size_t n_has;
+	struct lm_text *ended;          /* [n_ended]: all of those, with n_consensus */
+	size_t n_ended, n_ended_cap;
 	int is_done;
 	uint8_t *in_prompt;             /* [n_vocab] with allowed, else NULL */
 	struct rng rng;
@@ -259,6 +261,13 @@ end_with(struct writing *w, const struct beam *b, double log_p, int ended)
 	double mine = worth(w->o, log_p, b->n + (size_t)ended);
 	size_t at = w->n_has;
 
+	if (w->o->n_consensus > 0) {
+		w->ended = xgrow(w->ended, &w->n_ended_cap, w->n_ended + 1, sizeof *w->ended);
+		struct lm_text *t = &w->ended[w->n_ended++];
+		*t = (struct lm_text){ .token = xmalloc(b->n + 1, sizeof *t->token), .n = b->n, .log_p = log_p, .ended = ended };
+		if (b->n > 0)
+			memcpy(t->token, b->token, b->n * sizeof *t->token);
+	}
 	while (at > 0 && worth(w->o, w->best[at - 1].log_p, w->best[at - 1].n + (size_t)w->out[at - 1].ended) < mine)
 		at--;
 	if (at == n_best(w->o))
@@ -310,7 +319,7 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 		const struct beam *b = &w->beam[c->beam];
 		double total = width > 1 || o->temperature <= 0 ? c->log_p : b->log_p + c->log_p;
 		if (c->token == o->end) {
-			if (i < width)
+			if (i < width || o->n_consensus > 0)
 				end_with(w, b, total, 1);
 			if (width == 1)
 				break;
@@ -343,9 +352,11 @@ advance(struct lm_run *r, struct writing *w, float *log_p, size_t n_vocab, const
 	w->next = swap;
 	w->n_beam = n_next;
 	w->turn = width > 1 && !w->turn;
-	/* a longer text can only lose probability; its worth is bounded by what it has now over its next length */
 	const struct beam *last = w->n_has == n_best(o) ? &w->best[w->n_has - 1] : NULL;
-	if (n_next == 0 || (w->n_has > 0 && width == 1) ||
+	if (width > 1 && o->n_consensus > 0)
+		w->is_done = n_next == 0 || w->n_ended >= o->n_consensus;
+	/* a longer text can only lose probability; its worth is bounded by what it has now over its next length */
+	else if (n_next == 0 || (w->n_has > 0 && width == 1) ||
 	    (last && worth(o, last->log_p, last->n + 1) > worth(o, w->beam[0].log_p, w->beam[0].n + 1)))
 		w->is_done = 1;
 	if (w->is_done && w->n_has == 0)
@@ -398,10 +409,29 @@ begin(struct lm_run *r, struct writing *w, const struct lm_prompt *p, const stru
 }
 
 static void
-finish(struct writing *w)
+take_consensus(struct writing *w, const struct bpe *bpe)
+{
+	double *value = xmalloc(w->n_ended + 1, sizeof *value);
+
+	for (size_t i = 0; i < w->n_ended; i++)
+		value[i] = worth(w->o, w->ended[i].log_p, w->ended[i].n + (size_t)w->ended[i].ended);
+	const struct lm_text *t = &w->ended[lm_consensus(bpe, w->ended, value, w->n_ended)];
+	beam_set(w->best, &(struct beam){ .token = t->token, .n = t->n, .log_p = t->log_p }, w->o->n_token);
+	w->out->ended = t->ended;
+	w->n_has = 1;
+	free(value);
+}
+
+static void
+finish(struct writing *w, const struct bpe *bpe)
 {
 	size_t width = w->o->n_beam > 1 ? w->o->n_beam : 1;
 
+	if (w->n_ended > 0)
+		take_consensus(w, bpe);
+	for (size_t i = 0; i < w->n_ended; i++)
+		free(w->ended[i].token);
+	free(w->ended);
 	for (size_t i = 0; i < n_best(w->o); i++) {
 		const struct beam *b = &w->best[i];
 		w->out[i] = (struct lm_text){ .token = b->token, .n = b->n, .log_p = i < w->n_has ? b->log_p : -INFINITY,
@@ -478,7 +508,7 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 				}
 		}
 		for (size_t i = 0; i < n_group; i++)
-			finish(&w[i]);
+			finish(&w[i], m->bpe);
 		done += n_group;
 	}
 	for (size_t i = 0; i < n_out; i++)
