@@ -188,7 +188,8 @@ generator() {
 	"${replay[@]}" --generator g --system generative --no-probes --set generative.history=0 > alone
 	/usr/bin/python3 -c 'import sys; own, alone, cosine = map(float, sys.argv[1:]); assert own > cosine + .2 and own != alone, sys.argv' \
 		$(hit generative < one) $(hit generative < alone) $(hit cosine < one)
-	"${replay[@]}" --generator g --system generative,cosine --no-probes --set generative.queries=0 --rankings r.csv > t.csv
+	"${replay[@]}" --generator g --system generative,cosine --no-probes --set generative.queries=0 \
+		--set generative.again=0 --rankings r.csv > t.csv
 	cmp r.generative.csv r.cosine.csv
 	"${replay[@]}" --generator g --system generative --no-probes --set generative.temperature=0 --rankings beams.csv > t.csv
 	run -1 cmp -s beams.csv a.generative.csv
@@ -197,7 +198,7 @@ generator() {
 	"${replay[@]}" --generator g --system all@clicks --no-probes --train-events "$d/events.csv" --train-relevance "$d/relevance.csv" \
 		--train-clicks c.csv --tune-users 1 --set generative.own=0 | awk -F, '$1 == "constants" && $2 == "generative@clicks" { print $4, $5 }' > got
 	grep -qx 'own given' got
-	grep -qx 'history chosen' got
+	grep -qx 'again chosen' got
 }
 
 @test "without a decoder that fits, or without words, nothing is generated, and that is said" {

@@ -162,7 +162,7 @@ difference(const struct eval_system *s, const double *value, double lambda, doub
 	struct shown h[N_STEP];
 	long double *a = calloc((size_t)FEATURES * FEATURES, sizeof *a), *inverse = malloc((size_t)FEATURES * FEATURES * sizeof *inverse);
 	double *z = malloc(FEATURES * sizeof *z), b[FEATURES] = {0}, worst = 0;
-	size_t n = features(&(struct eval_ask){ space.query, space.cosine, 0 }, 0, z);
+	size_t n = features(&(struct eval_ask){ .x = space.query, .cosine = space.cosine }, 0, z);
 
 	make_history(h, 3);
 	void *user = taught(s, value, h, N_STEP);

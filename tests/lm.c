@@ -433,6 +433,7 @@ check_texts(void)
 		each[i].n_consensus = 0;
 		each[i].temperature = 1;
 		each[i].stream = i;
+		each[i].n_consensus = 0;
 	}
 	uint32_t alone[7][8];
 	size_t n_alone[7];

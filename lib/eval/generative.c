@@ -34,12 +34,12 @@ struct generative {
 };
 
 static const struct eval_knob knob[] = {
-	[QUERIES] = { "queries", "that are written", 8, { 1, 2, 4, 8, 16 }, 5 },
-	[TEMPERATURE] = { "temperature", "that they are drawn with; 0: those of as many beams", 1, { 0, .5, 1 }, 3 },
-	[OWN] = { "own", "weight of the user's own query", .25, { 0, .125, .25, .5, 1 }, 5 },
-	[SHARP] = { "sharp", "0: the mean over queries, more: the best of them", 8, { 0, 2, 8, 32 }, 4 },
-	[AGAIN] = { "again", "what an item has more that was relevant before", 0, { 0, .1, .2, .4 }, 4 },
-	[HISTORY] = { "history", "latest relevant items that are known", 40, { 0, 5, 10, 20, 40 }, 5 },
+	[QUERIES] = { "queries", "that are written", 8, { 0 }, 0 },
+	[TEMPERATURE] = { "temperature", "that they are drawn with; 0: those of as many beams", 1, { 0 }, 0 },
+	[OWN] = { "own", "weight of the user's own query", .25, { 0, .25, .5, 1 }, 4 },
+	[SHARP] = { "sharp", "0: the mean over queries, more: the best of them", 0, { 0, 2 }, 2 },
+	[AGAIN] = { "again", "what an item has more that was relevant before", .2, { 0, .1, .2, .4 }, 4 },
+	[HISTORY] = { "history", "latest relevant items that are known", 40, { 0 }, 0 },
 };
 
 static size_t

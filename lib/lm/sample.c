@@ -119,6 +119,7 @@ struct choice {
 	uint32_t token;
 	size_t beam;
 	double log_p;
+	double weight;                  /* of draw() */
 };
 
 /* The n best of log_p, best first, ties to the lower token. */
@@ -173,7 +174,7 @@ pop(struct choice *all, size_t n)
 }
 
 /* Draws at a temperature among the top_k, of those among the fewest that hold top_p. Few of a vocabulary's tokens are likely:
-   only those that are looked at are sorted. */
+   only those that are looked at are sorted, and none where none is left out. */
 static struct choice
 draw(struct writing *w, const float *log_p, size_t n_vocab)
 {
@@ -185,11 +186,23 @@ draw(struct writing *w, const float *log_p, size_t n_vocab)
 	for (uint32_t v = 0; v < n_vocab; v++)
 		if (log_p[v] != -INFINITY) {
 			all[n++] = (struct choice){ .token = v, .log_p = log_p[v] };
-			best = fmax(best, log_p[v]);
+			if (best < log_p[v])
+				best = log_p[v];
 		}
 	if (n == 0) {
 		free(all);
 		return (struct choice){ .token = o->end };
+	}
+	if ((o->top_k == 0 || o->top_k >= n) && o->top_p >= 1) {        /* none is left out: no order is needed */
+		for (size_t i = 0; i < n; i++)
+			sum += all[i].weight = exp((all[i].log_p - best) / o->temperature);
+		double at = rng_uniform(&w->rng) * sum;
+		size_t i = 0;
+		while (i + 1 < n && (at -= all[i].weight) >= 0)
+			i++;
+		got = all[i];
+		free(all);
+		return got;
 	}
 	for (size_t i = n / 2; i-- > 0; )
 		sift(all, n, i);
