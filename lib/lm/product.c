@@ -13,6 +13,7 @@
 enum { COLUMNS = 256,                   /* outputs of a task where a matrix is cut by outputs: fixed, so that threads do not show */
 	PART = 192, WIDTH = 4096,       /* inputs and outputs of a task where it is cut by both */
 	AHEAD = 8,                      /* rows of a matrix that are asked for before they are needed */
+	SPARE = 256,                    /* numbers: 1 KiB */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
 
 /* As mat_bf16_float(), where loops over vectors can take it in. */
@@ -459,6 +460,21 @@ part_at(const struct product *p, size_t k)
 	return k == p->n_part ? p->w->n_in : k * p->w->n_in / p->n_part / 8 * 8;
 }
 
+/* The sums of part k, row r. Of one row they lie so that what is stored into them never looks, by the last 12 bits of its address,
+   like what is read of W soon after: a processor would wait for the store. Strides of W are multiples of 1 KiB at most sizes. */
+static float *
+sums_at(const struct product *p, size_t k, size_t r)
+{
+	const struct lm_matrix *w = p->w;
+	float *at = p->work->part + (k * p->n + r) * w->n_out;
+
+	if (p->n > 1)
+		return at;
+	at += k * 2 * SPARE;
+	uintptr_t read = (uintptr_t)w->at + part_at(p, k) * w->n_out * (w->type == LM_BF16 ? sizeof(uint16_t) : sizeof(float));
+	return at + (read / 64 * 64 - 64 - (uintptr_t)at / 64 * 64) % 1024 / sizeof *at;
+}
+
 /* One part of the inputs, one strip of the outputs. */
 static void
 patch(void *arg, size_t task, size_t worker)
@@ -473,7 +489,7 @@ patch(void *arg, size_t task, size_t worker)
 	(void)worker;
 	for (size_t r = 0; r < p->n; r += 16) {
 		size_t n_y = p->n - r < 16 ? p->n - r : 16;
-		float *y = p->work->part + (k * p->n + r) * n_out + o;
+		float *y = sums_at(p, k, r) + o;
 		const float *x = p->x + r * w->n_in + i;
 		if (w->type == LM_BF16)
 			rows_bf16((const uint16_t *)w->at + i * n_out + o, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
@@ -497,7 +513,7 @@ sum_patches(void *arg, size_t task, size_t worker)
 	else
 		memset(sum, 0, n * sizeof *sum);
 	for (size_t k = 0; k < p->n_part; k++)
-		fit_add(sum, p->work->part + (k * p->n + r) * n_out + from, n);
+		fit_add(sum, sums_at(p, k, r) + from, n);
 	if (p->after == LM_GELU)
 		fit_gelu_value(sum, n);
 	if (p->after == LM_ADD)
@@ -535,7 +551,7 @@ product(struct product *p)
 	}
 	p->n_part = (w->n_in + PART - 1) / PART;
 	p->n_strip = (w->n_out + WIDTH - 1) / WIDTH;
-	work->part = room(work->part, &work->n_part, p->n_part * p->n * w->n_out, sizeof *work->part);
+	work->part = room(work->part, &work->n_part, p->n_part * (p->n * w->n_out + 2 * SPARE), sizeof *work->part);
 	thread_for(n_thread, p->n_part * p->n_strip, patch, p);
 	thread_for(p->n * w->n_out < TINY ? 1 : n_thread, p->n * ((w->n_out + COLUMNS - 1) / COLUMNS), sum_patches, p);
 }

@@ -126,14 +126,43 @@ by_log_p(const void *a, const void *b)
 	return s->log_p > t->log_p ? -1 : s->log_p < t->log_p ? 1 : s->token < t->token ? -1 : s->token > t->token;
 }
 
-/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. */
+/* The k best of c [n] come first, sorted, and perhaps some more. */
+static void
+sort_best(struct choice *c, size_t n, size_t k)
+{
+	size_t from = 0, to = n;        /* the k-th best is in here, and what lies before is better than what lies behind */
+
+	while (k < n && to - from > 32) {
+		struct choice pivot = c[from + (to - from - 1) / 2];
+		size_t i = from, j = to - 1;
+		for (;; i++, j--) {
+			while (by_log_p(&c[i], &pivot) < 0)
+				i++;
+			while (by_log_p(&pivot, &c[j]) < 0)
+				j--;
+			if (i >= j)
+				break;
+			struct choice swap = c[i];
+			c[i] = c[j];
+			c[j] = swap;
+		}
+		if (k <= j + 1)
+			to = j + 1;
+		else
+			from = j + 1;
+	}
+	qsort(c, k < n ? to : n, sizeof *c, by_log_p);
+}
+
+/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. Most often one of the first few is drawn, so
+   the others are not sorted before they are asked for. */
 static struct choice
 draw(struct writing *w, const float *log_p, size_t n_vocab)
 {
 	const struct lm_options *o = w->o;
 	struct choice *all = xmalloc(n_vocab, sizeof *all), got;
-	size_t n = 0;
-	double sum = 0;
+	size_t n = 0, n_sorted = 256, i = 0;
+	double sum = 0, kept = 0;
 
 	for (uint32_t v = 0; v < n_vocab; v++)
 		if (log_p[v] != -INFINITY)
@@ -142,20 +171,32 @@ draw(struct writing *w, const float *log_p, size_t n_vocab)
 		free(all);
 		return (struct choice){ .token = o->end };
 	}
-	qsort(all, n, sizeof *all, by_log_p);
-	if (o->top_k > 0 && o->top_k < n)
-		n = o->top_k;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((all[i].log_p - all[0].log_p) / o->temperature);
-	double left = o->top_p * sum, kept = 0;
+	size_t n_most = o->top_k > 0 && o->top_k < n ? o->top_k : n;
+	n_sorted = n_sorted < n_most ? n_sorted : n_most;
+	sort_best(all, n, n_most < n ? n_most : n_sorted);
+	n = n_most;
+	for (size_t k = 0; k < n; k++)
+		sum += exp((all[k].log_p - all[0].log_p) / o->temperature);
+	double left = o->top_p < 1 ? o->top_p * sum : sum;
 	size_t n_kept = 0;
-	while (n_kept < n && (n_kept == 0 || kept < left))
+	while (o->top_p < 1 && n_kept < n && (n_kept == 0 || kept < left)) {
+		if (n_kept == n_sorted)
+			sort_best(all, n, n_sorted = n < 8 * n_sorted ? n : 8 * n_sorted);
 		kept += exp((all[n_kept++].log_p - all[0].log_p) / o->temperature);
+	}
+	if (o->top_p >= 1) {
+		n_kept = n;
+		kept = sum;
+	}
 	double at = rng_uniform(&w->rng) * kept;
-	size_t i = 0;
-	for (; i + 1 < n_kept; i++)
+	for (; i + 1 < n_kept; i++) {
+		if (i == n_sorted)
+			sort_best(all, n, n_sorted = n < 8 * n_sorted ? n : 8 * n_sorted);
 		if ((at -= exp((all[i].log_p - all[0].log_p) / o->temperature)) < 0)
 			break;
+	}
+	if (i >= n_sorted)
+		sort_best(all, n, n);
 	got = all[i];
 	free(all);
 	return got;
@@ -332,70 +373,89 @@ finish(struct writing *w)
 	free(w->in_prompt);
 }
 
+static size_t
+slots_of(const struct lm_options *o)
+{
+	return o->n_beam > 1 ? 2 * o->n_beam : 1;
+}
+
+/* The first of n free slots side by side, which are taken; n_slot if there are none. */
+static size_t
+take_slots(uint8_t *taken, size_t n_slot, size_t n)
+{
+	for (size_t at = 0, n_free = 0; at < n_slot; at++) {
+		n_free = taken[at] ? 0 : n_free + 1;
+		if (n_free == n) {
+			memset(taken + at + 1 - n, 1, n);
+			return at + 1 - n;
+		}
+	}
+	return n_slot;
+}
+
 int
 lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_options *o, size_t n, struct lm_text *out, struct fault *f)
 {
 	const struct lm *m = lm_run_model(r);
-	size_t n_vocab = m->shape.n_vocab, n_slot = lm_run_slots(r), done = 0;
+	size_t n_vocab = m->shape.n_vocab, n_slot = lm_run_slots(r), n_begun = 0, n_at_work = 0;
 	struct writing *w = xcalloc(n_slot, sizeof *w);
 	size_t *slot = xmalloc(n_slot, sizeof *slot);
 	struct lm_row *row = xmalloc(n_slot, sizeof *row);
 	float *log_p = xmalloc(n_slot * n_vocab, sizeof *log_p);
+	uint8_t *taken = xcalloc(n_slot, 1);
 	uint32_t **kept = lm_run_texts(r, n);
 	int bad = 0;
 
 	memset(out, 0, n * sizeof *out);
-	while (done < n && !bad) {
-		size_t n_group = 0, used = 0;
-		for (; done + n_group < n && !bad; n_group++) {
-			const struct lm_options *mine = &o[done + n_group];
-			size_t need = mine->n_beam > 1 ? 2 * mine->n_beam : 1;
-			if (used + need > n_slot)
+	while (n_begun < n || n_at_work > 0) {
+		/* the next begins as soon as there is room for it */
+		while (n_begun < n && !bad) {
+			size_t need = slots_of(&o[n_begun]), at = take_slots(taken, n_slot, need);
+			if (need > n_slot)
+				bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed", o[n_begun].n_beam,
+				    n_slot);
+			if (at == n_slot)
 				break;
-			bad = begin(r, &w[n_group], &prompt[done + n_group], mine, &out[done + n_group], used, n_vocab, f) < 0;
-			used += need;
-		}
-		if (n_group == 0) {
-			bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed", o[done].n_beam, n_slot);
-			break;
-		}
-		/* models that go on from the prompt itself have their first probabilities already */
-		for (size_t i = 0; i < n_group && !bad; i++)
-			if (w[i].o->first == LM_NONE) {
-				if (w[i].prompt->n == 0) {
-					bad = fault(f, EX_DATAERR, "an empty prompt: nothing to go on from");
-					break;
-				}
-				lm_run_last(r, w[i].slot, log_p);
-				advance(r, &w[i], log_p, n_vocab, m->bpe);
+			struct writing *x = &w[n_at_work++];
+			bad = begin(r, x, &prompt[n_begun], &o[n_begun], &out[n_begun], at, n_vocab, f) < 0;
+			n_begun++;
+			/* models that go on from the prompt itself have their first probabilities already */
+			if (!bad && x->o->first == LM_NONE && x->prompt->n == 0)
+				bad = fault(f, EX_DATAERR, "an empty prompt: nothing to go on from");
+			else if (!bad && x->o->first == LM_NONE) {
+				lm_run_last(r, x->slot, log_p);
+				advance(r, x, log_p, n_vocab, m->bpe);
 			}
-		for (int is_work = 1; is_work && !bad; ) {
-			size_t n_row = 0, at = 0;
-			for (size_t i = 0; i < n_group; i++)
-				for (size_t b = 0; !w[i].is_done && b < w[i].n_beam; b++) {
-					slot[n_row] = w[i].slot + (w[i].turn ? w[i].o->n_beam : 0) + b;
-					row[n_row++] = row_of(&w[i], &w[i].beam[b]);
-				}
-			is_work = n_row > 0;
-			if (!is_work)
-				break;
+		}
+		size_t n_row = 0, at = 0;
+		for (size_t i = 0; i < n_at_work; i++)
+			for (size_t b = 0; !w[i].is_done && b < w[i].n_beam; b++) {
+				slot[n_row] = w[i].slot + (w[i].turn ? w[i].o->n_beam : 0) + b;
+				row[n_row++] = row_of(&w[i], &w[i].beam[b]);
+			}
+		if (n_row > 0 && !bad)
 			bad = lm_run_step(r, slot, row, n_row, log_p, f) < 0;
-			for (size_t i = 0; i < n_group && !bad; i++)
-				if (!w[i].is_done) {
-					size_t n_beam = w[i].n_beam;
-					advance(r, &w[i], log_p + at * n_vocab, n_vocab, m->bpe);
-					at += n_beam;
-				}
-		}
-		for (size_t i = 0; i < n_group; i++) {
-			finish(&w[i]);
-			kept[done + i] = out[done + i].token;
-		}
-		done += n_group;
+		for (size_t i = 0; i < n_at_work && !bad; i++)
+			if (!w[i].is_done) {
+				size_t n_beam = w[i].n_beam;
+				advance(r, &w[i], log_p + at * n_vocab, n_vocab, m->bpe);
+				at += n_beam;
+			}
+		for (size_t i = 0; i < n_at_work; )
+			if (w[i].is_done || bad) {
+				memset(taken + w[i].slot, 0, slots_of(w[i].o));
+				finish(&w[i]);
+				kept[w[i].out - out] = w[i].out->token;
+				w[i] = w[--n_at_work];
+			} else
+				i++;
+		if (bad)
+			break;
 	}
 	free(w);
 	free(slot);
 	free(row);
 	free(log_p);
+	free(taken);
 	return bad ? -1 : 0;
 }
