@@ -1,6 +1,6 @@
-/* lanes.h - vectors of 16 floats in the compiler's own terms, for the files of lib/lm that loop over numbers. Each function marked
-   CLONES is made for AVX-512, AVX2 and any processor; the first that the processor has is taken when the program starts. Sums over
-   lanes have one order, so all of them give the same bits. Not for other rooms. */
+/* lanes.h - vectors of 16 floats in the compiler's own terms, for the files of lib/lm that loop over numbers. Not for other
+   rooms. gcc makes each function marked CLONES for AVX-512, AVX2 and any processor; the first that the processor has is taken
+   when the program starts. Sums over lanes have one order, so all of them give the same bits. */
 #ifndef HARE_LM_LANES_H
 #define HARE_LM_LANES_H
 

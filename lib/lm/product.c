@@ -10,7 +10,7 @@
 #include "lm/run_inside.h"
 #include "mat/mat.h"
 
-enum { COLUMNS = 256,                   /* outputs of a task where a matrix is cut by outputs: fixed, so that threads do not show */
+enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so that threads do not show */
 	PART = 192, WIDTH = 4096,       /* inputs and outputs of a task where it is cut by both */
 	AHEAD = 8,                      /* rows of a matrix that are asked for before they are needed */
 	SPARE = 256,                    /* numbers: 1 KiB */
@@ -59,16 +59,17 @@ load_one(const void *w, size_t i, int is_bf16)
 
 /* -- matrices that lie by input: y = X W
 
-   Every output is summed in one order, whatever the number of rows, threads or lanes: in parts of PART inputs or fewer; within
-   a part four products make (a + b) + (c + d), which is added to what there is; what remains of four comes one by one. So a row's
-   result does not depend on the rows beside it. What is needed next is asked for in time: a processor foresees one stream of
-   memory, not eight. */
+   Every output is summed in one order, whatever the number of rows, threads or lanes: in parts of about PART inputs; within a
+   part four products make (a + b) + (c + d), which is added to what there is; what remains of four comes one by one. So the
+   result of a row does not depend on the rows beside it. What is needed next is asked for in time: a processor foresees one
+   stream of memory, not eight. */
 
 #define FOUR(a, k) ((a(k) + a((k) + 1)) + (a((k) + 2) + a((k) + 3)))
 
 /* One row: y [n_out] = x [n] W [n][n_out of stride]; y stays in the cache, and eight rows of W meet it at a time. */
 INLINE void
-one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x, float *restrict y)
+one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
+    float *restrict y)
 {
 	size_t i = 0;
 
@@ -102,8 +103,8 @@ one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stri
 			y[o] += x[i] * load_one(w, i * stride + o, is_bf16);
 }
 
-/* n_row rows of x, which lies by input, and columns [0, n_vec LANES) of W, all sums in registers; ahead: columns until those to
-   ask for now. */
+/* n_row rows of x, which lies by input, and columns [0, n_vec LANES) of W, all sums in registers; ahead: columns until those
+   to ask for now. */
 INLINE void
 tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *restrict x, size_t n_row, size_t n_vec,
     float *restrict y, size_t y_stride, size_t n_y, size_t ahead)
@@ -144,8 +145,8 @@ tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *
 
 /* The columns that do not fill a vector. */
 INLINE void
-last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x, size_t n_row,
-    float *restrict y, size_t y_stride, size_t n_y)
+last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
+    size_t n_row, float *restrict y, size_t y_stride, size_t n_y)
 {
 	for (size_t r = 0; r < n_y; r++)
 		for (size_t o = 0; o < n_out; o++) {
@@ -166,8 +167,8 @@ last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t
 
 /* Y [n_y][n_out of y_stride] = X [n_y][n of x_stride] W [n][n_out of stride], n_y <= n_row, n < PART + 8. */
 INLINE void
-some_rows(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x, size_t x_stride,
-    size_t n_y, size_t n_row, size_t n_vec, float *restrict y, size_t y_stride)
+some_rows(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
+    size_t x_stride, size_t n_y, size_t n_row, size_t n_vec, float *restrict y, size_t y_stride)
 {
 	float by_input[(PART + 8) * 16];
 	size_t o = 0;
@@ -203,13 +204,13 @@ name(const void *restrict w, size_t n, size_t n_out, size_t stride, const float 
 ROWS_OF(rows_f32, 0)
 ROWS_OF(rows_bf16, 1)
 
-/* -- matrices that lie by output: inner products, summed in 16 lanes, then the lanes by halves; so here too a row's result is
-   its own */
+/* -- matrices that lie by output: inner products, summed in 16 lanes, then the lanes by halves; here too the result of a row
+   is its own */
 
 /* out [r][o] = x_r . w_o of n_row rows of X and four of W, n long; ahead: numbers of W until those to ask for now. */
 INLINE void
-dot_tile(const void *restrict w, int is_bf16, size_t n, const float *restrict x, size_t n_row, float *restrict out, size_t out_stride,
-    size_t ahead)
+dot_tile(const void *restrict w, int is_bf16, size_t n, const float *restrict x, size_t n_row, float *restrict out,
+    size_t out_stride, size_t ahead)
 {
 	lanes sum[4][4];
 	size_t i = 0;
@@ -273,12 +274,14 @@ dots(const void *restrict w, int is_bf16, size_t n, size_t n_out, const float *r
 			y[r * y_stride + o] = dot_one(number_at(w, o * n, is_bf16), is_bf16, n, x + r * n);
 }
 CLONES static void
-dots_f32(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y, size_t y_stride)
+dots_f32(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y,
+    size_t y_stride)
 {
 	dots(w, 0, n, n_out, x, n_y, y, y_stride);
 }
 CLONES static void
-dots_bf16(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y, size_t y_stride)
+dots_bf16(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y,
+    size_t y_stride)
 {
 	dots(w, 1, n, n_out, x, n_y, y, y_stride);
 }
@@ -460,8 +463,9 @@ part_at(const struct product *p, size_t k)
 	return k == p->n_part ? p->w->n_in : k * p->w->n_in / p->n_part / 8 * 8;
 }
 
-/* The sums of part k, row r. Of one row they lie so that what is stored into them never looks, by the last 12 bits of its address,
-   like what is read of W soon after: a processor would wait for the store. Strides of W are multiples of 1 KiB at most sizes. */
+/* The sums of part k, row r. Of one row they lie so that what is stored into them never looks, by the last 12 bits of its
+   address, like what is read of W soon after: a processor would wait for the store. Strides of W are multiples of 1 KiB at
+   most sizes. */
 static float *
 sums_at(const struct product *p, size_t k, size_t r)
 {
@@ -484,7 +488,9 @@ patch(void *arg, size_t task, size_t worker)
 	size_t n_out = w->n_out, k = task / p->n_strip, strip = task % p->n_strip;
 	size_t i = part_at(p, k), n = part_at(p, k + 1) - i;
 	/* strips of whole lines */
-	size_t o = strip * n_out / p->n_strip / LANES * LANES, to = strip + 1 == p->n_strip ? n_out : (strip + 1) * n_out / p->n_strip / LANES * LANES;
+	size_t o = strip * n_out / p->n_strip / LANES * LANES, to = (strip + 1) * n_out / p->n_strip / LANES * LANES;
+	if (strip + 1 == p->n_strip)
+		to = n_out;
 
 	(void)worker;
 	for (size_t r = 0; r < p->n; r += 16) {
@@ -503,8 +509,8 @@ static void
 sum_patches(void *arg, size_t task, size_t worker)
 {
 	const struct product *p = arg;
-	size_t n_out = p->w->n_out, n_strip = (n_out + COLUMNS - 1) / COLUMNS, r = task / n_strip, from = task % n_strip * COLUMNS;
-	size_t n = n_out - from < COLUMNS ? n_out - from : COLUMNS;
+	size_t n_out = p->w->n_out, n_strip = (n_out + COLUMNS - 1) / COLUMNS, r = task / n_strip;
+	size_t from = task % n_strip * COLUMNS, n = n_out - from < COLUMNS ? n_out - from : COLUMNS;
 	float sum[COLUMNS], *y = p->y + r * n_out + from;
 
 	(void)worker;

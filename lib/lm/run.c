@@ -326,7 +326,8 @@ attend_head(void *arg, size_t task, size_t worker)
 	struct lm_run *r = a->r;
 	const struct lm_shape *s = &r->m->shape;
 	const struct slot *slot = &r->slot[a->slot[task / s->n_head]];
-	size_t dim = s->dim, dh = dim / s->n_head, from = task % s->n_head * dh, n_prompt = slot->prompt->n, n_text = slot->n + 1;
+	size_t dim = s->dim, dh = dim / s->n_head, from = task % s->n_head * dh;
+	size_t n_prompt = slot->prompt->n, n_text = slot->n + 1;
 	const float *prompt = slot->prompt->kv + a->layer * n_prompt * 2 * dim + from;
 	const float *text = slot->kv + a->layer * r->n_row * 2 * dim + from, *q = r->qkv + task / s->n_head * 3 * dim + from;
 	float *score = r->score + worker * (r->n_row + 1), *y = r->mixed + task / s->n_head * dim + from;

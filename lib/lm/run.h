@@ -55,8 +55,8 @@ struct lm_text {
 	double log_p;                   /* sum, of what was chosen */
 	int ended;                      /* by end or stop, else it was cut at n_token */
 };
-/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once, and a text that is finished makes
-   room for the next. out [n]. */
+/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once, and a text that is finished
+   makes room for the next. out [n]. */
 int lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_options *o, size_t n, struct lm_text *out,
     struct fault *f);
 

@@ -15,8 +15,8 @@ struct lm_work {                        /* scratch of products, kept between the
 	size_t n_part, n_whole, n_scale;
 };
 void lm_work_free(struct lm_work *w);
-/* y [n][n_out] = x [n][n_in] W + b, or y += that, or y = gelu(that). Each of LM_FEW rows or fewer gets the bits that it gets alone;
-   more get those of sgemm. */
+/* y [n][n_out] = x [n][n_in] W + b, or y += that, or y = gelu(that). Each of LM_FEW rows or fewer gets the bits that it gets
+   alone; more get those of sgemm. */
 enum { LM_FEW = 32 };
 enum lm_after { LM_SET, LM_ADD, LM_GELU };
 void lm_apply(const struct lm_affine *a, const float *x, size_t n, enum lm_after after, float *y, struct lm_work *work);

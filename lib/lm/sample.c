@@ -154,8 +154,8 @@ sort_best(struct choice *c, size_t n, size_t k)
 	qsort(c, k < n ? to : n, sizeof *c, by_log_p);
 }
 
-/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. Most often one of the first few is drawn, so
-   the others are not sorted before they are asked for. */
+/* Draws at a temperature among the top_k, of those among the fewest that hold top_p. Most often one of the first few is drawn,
+   so the others are not sorted before they are asked for. */
 static struct choice
 draw(struct writing *w, const float *log_p, size_t n_vocab)
 {
@@ -412,8 +412,8 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 		while (n_begun < n && !bad) {
 			size_t need = slots_of(&o[n_begun]), at = take_slots(taken, n_slot, need);
 			if (need > n_slot)
-				bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed", o[n_begun].n_beam,
-				    n_slot);
+				bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed",
+				    o[n_begun].n_beam, n_slot);
 			if (at == n_slot)
 				break;
 			struct writing *x = &w[n_at_work++];
