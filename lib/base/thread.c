@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* A worker that is done, and a caller whose workers are not, look again this often before they sleep: products of small
-   matrices come one close behind the other, and waking up takes longer than they do. Some 20 microseconds in all. */
-enum { N_LOOK = 600 };
+   matrices come one close behind the other, and waking up takes longer than they do. Some 40 microseconds in all. */
+enum { N_LOOK = 1200 };
 
 static inline void
 look_again(void)
@@ -20,18 +20,28 @@ look_again(void)
 #endif
 }
 
+enum { TASK_BITS = 24 };
+#define TASK_MOST ((uint64_t)1 << TASK_BITS)    /* tasks of a job are fewer */
+
 /* One job at a time. A worker w takes part when w < n_thread; worker 0 is the caller itself. */
 static struct {
-	pthread_mutex_t lock;           /* of all below but next; n_job and n_busy may be looked at without */
-	pthread_cond_t wake, done;
+	/* The job's number, and below it how many of its tasks nobody took. To take one is to lower it by one: that fails when
+	   the ticket has moved since it was looked at. What describes a job is written before its ticket, and not again until
+	   all its tasks have returned; so what was read between a look and a taking that went well is this job's. */
+	_Atomic uint64_t ticket;
+	atomic_size_t n_thread, end;    /* end: the number after the last task's */
+	void (*_Atomic task)(void *arg, size_t i, size_t worker);
+	void *_Atomic arg;
+	atomic_size_t n_left;           /* tasks that have not returned */
+	atomic_int caller_asleep;
 	size_t n_started;               /* workers 1 .. n_started exist */
-	_Atomic uint64_t n_job;                 /* jobs given out so far: tells a new one from one already seen */
-	atomic_size_t n_busy;                  /* workers that have joined the present job and not finished it */
-	size_t n_thread, n_task;
-	void (*task)(void *arg, size_t i, size_t worker);
-	void *arg;
-	atomic_size_t next;             /* first task that nobody took */
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
+	pthread_mutex_t lock;           /* around falling asleep and waking: who sleeps says so, then looks a last time */
+	pthread_cond_t done;
+	struct {
+		atomic_int asleep;
+		pthread_cond_t wake;
+	} worker[THREAD_MAX];
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
 
 /* Held by whoever has the pool; a second caller does not wait for it but works alone. */
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;
@@ -50,39 +60,62 @@ thread_count(void)
 	return n < 1 ? 1 : n > THREAD_MAX ? THREAD_MAX : (size_t)n;
 }
 
-static void
-take_tasks(size_t worker, size_t n_task, void (*task)(void *, size_t, size_t), void *arg)
+/* Takes tasks while there are any that this worker may have. Returns the ticket that it left. */
+static uint64_t
+take_tasks(size_t worker)
 {
+	uint64_t ticket = pool.ticket;
+	size_t n_done = 0;
+
 	inside_task = 1;
-	for (size_t i; (i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < n_task; )
-		task(arg, i, worker);
+	while (ticket % TASK_MOST > 0) {
+		size_t n_thread = atomic_load_explicit(&pool.n_thread, memory_order_relaxed);
+		size_t end = atomic_load_explicit(&pool.end, memory_order_relaxed);
+		void (*task)(void *, size_t, size_t) = atomic_load_explicit(&pool.task, memory_order_relaxed);
+		void *arg = atomic_load_explicit(&pool.arg, memory_order_relaxed);
+		if (worker >= n_thread)
+			break;
+		if (!atomic_compare_exchange_weak(&pool.ticket, &ticket, ticket - 1))
+			continue;
+		task(arg, end - ticket % TASK_MOST, worker);
+		n_done++;
+		ticket = pool.ticket;
+	}
 	inside_task = 0;
+	if (n_done > 0 && atomic_fetch_sub(&pool.n_left, n_done) == n_done && pool.caller_asleep) {
+		pthread_mutex_lock(&pool.lock);
+		pthread_cond_signal(&pool.done);
+		pthread_mutex_unlock(&pool.lock);
+	}
+	return ticket;
+}
+
+static int
+is_seen(uint64_t ticket)
+{
+	return pool.ticket / TASK_MOST == ticket / TASK_MOST;
 }
 
 static void *
 work(void *number)
 {
 	size_t worker = (size_t)(uintptr_t)number;
-	uint64_t n_seen = 0;
 
-	pthread_mutex_lock(&pool.lock);
 	for (;;) {
-		while (pool.n_job == n_seen || worker >= pool.n_thread)
-			pthread_cond_wait(&pool.wake, &pool.lock);
-		n_seen = pool.n_job;
-		pool.n_busy++;
-		size_t n_task = pool.n_task;
-		void (*task)(void *, size_t, size_t) = pool.task;
-		void *arg = pool.arg;
-		pthread_mutex_unlock(&pool.lock);
-		take_tasks(worker, n_task, task, arg);
-		pthread_mutex_lock(&pool.lock);
-		if (--pool.n_busy == 0)
-			pthread_cond_signal(&pool.done);
-		pthread_mutex_unlock(&pool.lock);
-		for (int i = 0; i < N_LOOK && pool.n_job == n_seen; i++)
+		uint64_t ticket = take_tasks(worker);
+		for (int i = 0; i < N_LOOK && worker < pool.n_thread && is_seen(ticket); i++)
 			look_again();
+		if (worker < pool.n_thread && !is_seen(ticket))
+			continue;
 		pthread_mutex_lock(&pool.lock);
+		for (;;) {
+			pool.worker[worker].asleep = 1;
+			if (!is_seen(ticket) && worker < pool.n_thread)
+				break;
+			pthread_cond_wait(&pool.worker[worker].wake, &pool.lock);
+		}
+		pool.worker[worker].asleep = 0;
+		pthread_mutex_unlock(&pool.lock);
 	}
 	return NULL;
 }
@@ -99,6 +132,7 @@ start_workers(size_t n_thread)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (pool.n_started + 1 < n_thread) {
 		pthread_t thread;
+		pthread_cond_init(&pool.worker[pool.n_started + 1].wake, NULL);
 		if (pthread_create(&thread, NULL, work, (void *)(uintptr_t)(pool.n_started + 1)) != 0)
 			break;
 		pthread_detach(thread);
@@ -106,6 +140,36 @@ start_workers(size_t n_thread)
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return n_thread < pool.n_started + 1 ? n_thread : pool.n_started + 1;
+}
+
+static void
+run_job(size_t n_thread, size_t from, size_t n, void (*task)(void *arg, size_t i, size_t worker), void *arg)
+{
+	pool.n_thread = n_thread;
+	pool.end = from + n;
+	pool.task = task;
+	pool.arg = arg;
+	pool.n_left = n;
+	pool.ticket = (pool.ticket / TASK_MOST + 1) * TASK_MOST + n;
+	for (size_t w = 1; w < n_thread; w++)
+		if (pool.worker[w].asleep) {
+			pthread_mutex_lock(&pool.lock);
+			pool.worker[w].asleep = 0;
+			pthread_cond_signal(&pool.worker[w].wake);
+			pthread_mutex_unlock(&pool.lock);
+		}
+	take_tasks(0);
+	/* All tasks are taken: a worker that has not woken up by now is not waited for. */
+	for (int i = 0; i < N_LOOK && pool.n_left > 0; i++)
+		look_again();
+	if (pool.n_left == 0)
+		return;
+	pthread_mutex_lock(&pool.lock);
+	pool.caller_asleep = 1;
+	while (pool.n_left > 0)
+		pthread_cond_wait(&pool.done, &pool.lock);
+	pool.caller_asleep = 0;
+	pthread_mutex_unlock(&pool.lock);
 }
 
 void
@@ -118,29 +182,8 @@ thread_for(size_t n_thread, size_t n_task, void (*task)(void *arg, size_t i, siz
 			task(arg, i, 0);
 		return;
 	}
-	pthread_mutex_lock(&pool.lock);
-	pool.n_thread = start_workers(n_thread);
-	pool.n_task = n_task;
-	pool.task = task;
-	pool.arg = arg;
-	atomic_store(&pool.next, 0);
-	pool.n_job++;
-	pthread_cond_broadcast(&pool.wake);
-	pthread_mutex_unlock(&pool.lock);
-
-	take_tasks(0, n_task, task, arg);
-
-	pthread_mutex_lock(&pool.lock);
-	/* All tasks are taken: a worker that has not woken up by now is not waited for, and may not join any more. */
-	pool.n_thread = 0;
-	if (pool.n_busy > 0) {
-		pthread_mutex_unlock(&pool.lock);
-		for (int i = 0; i < N_LOOK && pool.n_busy > 0; i++)
-			look_again();
-		pthread_mutex_lock(&pool.lock);
-	}
-	while (pool.n_busy > 0)
-		pthread_cond_wait(&pool.done, &pool.lock);
-	pthread_mutex_unlock(&pool.lock);
+	n_thread = start_workers(n_thread);
+	for (size_t from = 0, most = TASK_MOST - 1; from < n_task; from += most)
+		run_job(n_thread, from, n_task - from < most ? n_task - from : most, task, arg);
 	pthread_mutex_unlock(&owner);
 }

@@ -15,6 +15,8 @@ float fit_norm(const float *x, const float *g, const float *b, size_t n, float *
 void fit_norm_back(const float *x, float mean, float scale, const float *g, const float *d_out, size_t n, float *dx, float *dg,
     float *db);
 void fit_gelu(float *x, const float *b, size_t n, float *out);  /* out = gelu(x + b), x becomes gelu'(x + b) */
+void fit_gelu_value(float *x, size_t n);        /* x becomes gelu(x): the bits of fit_gelu() */
+void fit_log_softmax(float *x, size_t n);
 void fit_add(float *y, const float *x, size_t n);               /* y += x */
 void fit_add_scaled(float *y, float a, const float *x, size_t n);
 void fit_add_product(float *y, const float *a, const float *x, size_t n);       /* y += a x, entry by entry */

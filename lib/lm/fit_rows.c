@@ -169,6 +169,15 @@ fit_gelu(float *x, const float *b, size_t n, float *out)
 }
 
 CLONES void
+fit_gelu_value(float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		float y = x[i], y2 = y * y;
+		x[i] = y * (1 / (1 + exp_of(-y * (1.5957691216f + .0713548163f * y2))));
+	}
+}
+
+CLONES void
 fit_add(float *y, const float *x, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -207,6 +216,24 @@ fit_softmax(float *x, size_t n_seen, size_t n, float scale)
 	for (size_t i = 0; i < n_seen; i++)
 		x[i] *= inverse;
 	memset(x + n_seen, 0, (n - n_seen) * sizeof *x);
+}
+
+CLONES void
+fit_log_softmax(float *x, size_t n)
+{
+	enum { RUN = 1024 };            /* exponentials that are summed in float */
+	float most = max_of(x, n), e[RUN];
+	double sum = 0;
+
+	for (size_t from = 0; from < n; from += RUN) {
+		size_t m = n - from < RUN ? n - from : RUN;
+		for (size_t i = 0; i < m; i++)
+			e[i] = exp_of(x[from + i] - most);
+		sum += sum_of(e, m);
+	}
+	float log_sum = most + (float)log(sum);
+	for (size_t i = 0; i < n; i++)
+		x[i] -= log_sum;
 }
 
 CLONES void

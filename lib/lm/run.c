@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "lm/fit_inside.h"
 #include "lm/run_inside.h"
 #include "lm/run.h"
 #include "mat/mat.h"
+
+enum { SMALL = 1 << 16 };               /* numbers to loop over that threads are not worth waking for */
 
 /* What was read of a prompt; shared by the slots that go on from it. */
 struct prompt {
@@ -28,12 +31,13 @@ struct slot {
 struct lm_run {
 	const struct lm *m;
 	size_t n_slot, n_row, n_thread;
+	struct lm_work work;
 	struct slot *slot;
 	/* scratch for n rows at once */
 	size_t n_cap;
-	float *x, *normed, *qkv, *mixed, *raw, *inner;
-	float *score;                   /* [n_row + 1], of one row */
-	float *weight;                  /* [n_weight_cap], of all rows of a prompt */
+	float *x, *normed, *qkv, *mixed, *inner;
+	float *score;                   /* [n_thread][n_row + 1], of one row */
+	float *weight;                  /* [n_weight_cap], of all rows of a prompt, for each thread */
 	size_t n_weight_cap;
 	uint32_t **text;                /* [n_text] of the last lm_generate() */
 	size_t n_text;
@@ -44,9 +48,10 @@ lm_run_new(const struct lm *m, size_t n_slot, size_t n_row, size_t n_thread)
 {
 	struct lm_run *r = xcalloc(1, sizeof *r);
 
-	*r = (struct lm_run){ .m = m, .n_slot = n_slot, .n_row = n_row, .n_thread = n_thread };
+	n_thread = n_thread < 1 ? 1 : n_thread > THREAD_MAX ? THREAD_MAX : n_thread;
+	*r = (struct lm_run){ .m = m, .n_slot = n_slot, .n_row = n_row, .n_thread = n_thread, .work = { .n_thread = n_thread } };
 	r->slot = xcalloc(n_slot, sizeof *r->slot);
-	r->score = xmalloc(n_row + 1, sizeof *r->score);
+	r->score = xmalloc(n_thread * (n_row + 1), sizeof *r->score);
 	return r;
 }
 
@@ -80,10 +85,10 @@ lm_run_free(struct lm_run *r)
 	free(r->normed);
 	free(r->qkv);
 	free(r->mixed);
-	free(r->raw);
 	free(r->inner);
 	free(r->score);
 	free(r->weight);
+	lm_work_free(&r->work);
 	lm_run_texts(r, 0);
 	free(r->text);
 	free(r);
@@ -121,12 +126,12 @@ reserve(struct lm_run *r, size_t n)
 	if (n <= r->n_cap)
 		return;
 	r->n_cap = n;
-	r->x = xrealloc(r->x, n * s->dim, sizeof(float));
-	r->normed = xrealloc(r->normed, n * s->dim, sizeof(float));
-	r->qkv = xrealloc(r->qkv, n * 3 * s->dim, sizeof(float));
-	r->mixed = xrealloc(r->mixed, n * s->dim, sizeof(float));
-	r->raw = xrealloc(r->raw, n * s->n_inner, sizeof(float));
-	r->inner = xrealloc(r->inner, n * s->n_inner, sizeof(float));
+	float **part[] = { &r->x, &r->normed, &r->qkv, &r->mixed, &r->inner };
+	size_t width[] = { s->dim, s->dim, 3 * s->dim, s->dim, s->n_inner };
+	for (size_t i = 0; i < 5; i++) {
+		free(*part[i]);
+		*part[i] = xaligned(n * width[i], sizeof(float));
+	}
 }
 
 static void
@@ -138,15 +143,12 @@ layer_norm(const float *x, size_t n, size_t dim, const float *g, const float *b,
 		fit_norm(x + i * dim, g, b, dim, y + i * dim, &mean);
 }
 
-/* inner [n][n_out] = gelu(x W + b); raw is scratch of that size. */
+/* lm_apply() for rows of texts: as many as there are, and still each with the bits that it gets alone. */
 static void
-apply_gelu(struct lm_run *r, const struct lm_affine *a, const float *x, size_t n, float *raw, float *inner)
+apply(struct lm_run *r, const struct lm_affine *a, const float *x, size_t n, enum lm_after after, float *y)
 {
-	struct lm_affine plain = { .w = a->w };
-
-	lm_apply(&plain, x, n, raw, r->n_thread);
-	for (size_t i = 0; i < n; i++)
-		fit_gelu(raw + i * a->w.n_out, a->b, a->w.n_out, inner + i * a->w.n_out);
+	for (size_t i = 0; i < n; i += LM_FEW)
+		lm_apply(a, x + i * a->w.n_in, n - i < LM_FEW ? n - i : LM_FEW, after, y + i * a->w.n_out, &r->work);
 }
 
 static int
@@ -192,10 +194,10 @@ prefix(struct lm_run *r, const float *given, float *x)
 {
 	const struct lm *m = r->m;
 	const struct lm_shape *s = &m->shape;
-	float *zero = given ? NULL : xcalloc(s->n_given, sizeof *zero), *inner = xmalloc(2 * s->n_prefix_inner, sizeof *inner);
+	float *zero = given ? NULL : xcalloc(s->n_given, sizeof *zero), *inner = xmalloc(s->n_prefix_inner, sizeof *inner);
 
-	apply_gelu(r, &m->prefix1, given ? given : zero, 1, inner + s->n_prefix_inner, inner);
-	lm_apply(&m->prefix2, inner, 1, x, r->n_thread);
+	lm_apply(&m->prefix1, given ? given : zero, 1, LM_GELU, inner, &r->work);
+	lm_apply(&m->prefix2, inner, 1, LM_SET, x, &r->work);
 	for (size_t i = 0; i < s->n_prefix; i++) {
 		add(x + i * s->dim, m->wpe + i * s->dim, s->dim);
 		if (m->wse)
@@ -205,41 +207,40 @@ prefix(struct lm_run *r, const float *given, float *x)
 	free(inner);
 }
 
-/* The part of a block that looks at no other row. */
-static void
-feed_forward(struct lm_run *r, const struct lm_block *b, size_t n)
-{
-	const struct lm_shape *s = &r->m->shape;
+struct heads {                          /* of a prompt */
+	struct lm_run *r;
+	size_t n;
+};
 
-	lm_apply(&b->proj, r->mixed, n, r->normed, r->n_thread);
-	add(r->x, r->normed, n * s->dim);
-	layer_norm(r->x, n, s->dim, b->ln2_g, b->ln2_b, r->normed);
-	apply_gelu(r, &b->fc, r->normed, n, r->raw, r->inner);
-	lm_apply(&b->out, r->inner, n, r->mixed, r->n_thread);
-	add(r->x, r->mixed, n * s->dim);
+static void
+attend_prompt_head(void *arg, size_t h, size_t worker)
+{
+	const struct heads *a = arg;
+	struct lm_run *r = a->r;
+	const struct lm_shape *s = &r->m->shape;
+	size_t n = a->n, dim = s->dim, dh = dim / s->n_head;
+	struct mat q = { .at = r->qkv + h * dh, .n_row = n, .n_col = dh, .stride = 3 * dim };
+	struct mat k = q, v = q, y = { .at = r->mixed + h * dh, .n_row = n, .n_col = dh, .stride = dim };
+
+	k.at += dim;
+	v.at += 2 * dim;
+	struct mat w = mat_of(r->weight + worker * n * n, n, n);
+	mat_mul(1, q, 0, k, 1, 0, w);
+	for (size_t i = 0; i < n; i++)
+		fit_softmax(w.at + i * n, s->two_way ? n : i + 1, n, 1 / sqrtf((float)dh));
+	mat_mul(1, w, 0, v, 0, 0, y);
 }
 
 static void
 attend_prompt(struct lm_run *r, size_t n)
 {
-	const struct lm_shape *s = &r->m->shape;
-	size_t dim = s->dim, dh = dim / s->n_head;
+	size_t n_head = r->m->shape.n_head, n_thread = n * n * n_head < SMALL ? 1 : r->n_thread < n_head ? r->n_thread : n_head;
 
-	if (n * n > r->n_weight_cap) {
-		r->n_weight_cap = n * n;
-		r->weight = xrealloc(r->weight, n * n, sizeof *r->weight);
+	if (n_thread * n * n > r->n_weight_cap) {
+		r->n_weight_cap = n_thread * n * n;
+		r->weight = xrealloc(r->weight, r->n_weight_cap, sizeof *r->weight);
 	}
-	for (size_t h = 0; h < s->n_head; h++) {
-		struct mat q = { .at = r->qkv + h * dh, .n_row = n, .n_col = dh, .stride = 3 * dim };
-		struct mat k = q, v = q, y = { .at = r->mixed + h * dh, .n_row = n, .n_col = dh, .stride = dim };
-		k.at += dim;
-		v.at += 2 * dim;
-		struct mat w = mat_of(r->weight, n, n);
-		mat_mul(1, q, 0, k, 1, 0, w);
-		for (size_t i = 0; i < n; i++)
-			fit_softmax(w.at + i * n, s->two_way ? n : i + 1, n, 1 / sqrtf((float)dh));
-		mat_mul(1, w, 0, v, 0, 0, y);
-	}
+	thread_for(n_thread, n_head, attend_prompt_head, &(struct heads){ r, n });
 }
 
 int
@@ -273,16 +274,19 @@ lm_run_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct f
 	for (size_t l = 0; l < s->n_layer; l++) {
 		const struct lm_block *b = &m->block[l];
 		layer_norm(r->x, n, dim, b->ln1_g, b->ln1_b, r->normed);
-		lm_apply(&b->qkv, r->normed, n, r->qkv, r->n_thread);
+		lm_apply(&b->qkv, r->normed, n, LM_SET, r->qkv, &r->work);
 		for (size_t i = 0; i < n; i++)
 			memcpy(kept->kv + (l * n + i) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
 		attend_prompt(r, n);
-		feed_forward(r, b, n);
+		lm_apply(&b->proj, r->mixed, n, LM_ADD, r->x, &r->work);
+		layer_norm(r->x, n, dim, b->ln2_g, b->ln2_b, r->normed);
+		lm_apply(&b->fc, r->normed, n, LM_GELU, r->inner, &r->work);
+		lm_apply(&b->out, r->inner, n, LM_ADD, r->x, &r->work);
 	}
 	layer_norm(r->x, n, dim, m->lnf_g, m->lnf_b, kept->h);
 	if (s->copy) {
 		kept->copy_k = xmalloc(n * dim, sizeof *kept->copy_k);
-		lm_apply(&m->copy_k, kept->h, n, kept->copy_k, r->n_thread);
+		lm_apply(&m->copy_k, kept->h, n, LM_SET, kept->copy_k, &r->work);
 	}
 	return 0;
 }
@@ -307,48 +311,58 @@ lm_run_copy(struct lm_run *r, size_t to, size_t from)
 		memcpy(a->kv + l * r->n_row * row, b->kv + l * r->n_row * row, b->n * row * sizeof *a->kv);
 }
 
-/* Attention of one row over the prompt and the text before it, its own row included. */
-static void
-attend_row(struct lm_run *r, const struct slot *slot, size_t layer, const float *q, float *y)
-{
-	const struct lm_shape *s = &r->m->shape;
-	size_t dim = s->dim, dh = dim / s->n_head, n_prompt = slot->prompt->n, n_text = slot->n + 1, n = n_prompt + n_text;
-	const float *prompt = slot->prompt->kv + layer * n_prompt * 2 * dim, *text = slot->kv + layer * r->n_row * 2 * dim;
-	float scale = 1 / sqrtf((float)dh);
+struct step {
+	struct lm_run *r;
+	const size_t *slot;             /* [n] */
+	size_t layer, n;
+	float *log_p;                   /* [n][n_vocab] */
+};
 
-	for (size_t h = 0; h < s->n_head; h++) {
-		const float *qh = q + h * dh;
-		float *yh = y + h * dh;
-		for (size_t j = 0; j < n; j++) {
-			const float *k = (j < n_prompt ? prompt + j * 2 * dim : text + (j - n_prompt) * 2 * dim) + h * dh;
-			float sum = 0;
-			for (size_t d = 0; d < dh; d++)
-				sum += qh[d] * k[d];
-			r->score[j] = sum;
-		}
-		fit_softmax(r->score, n, n, scale);
-		memset(yh, 0, dh * sizeof *yh);
-		for (size_t j = 0; j < n; j++) {
-			const float *v = (j < n_prompt ? prompt + j * 2 * dim : text + (j - n_prompt) * 2 * dim) + dim + h * dh;
-			for (size_t d = 0; d < dh; d++)
-				yh[d] += r->score[j] * v[d];
-		}
-	}
+/* Attention of one head of one row over the prompt and the text before it, its own row included. */
+static void
+attend_head(void *arg, size_t task, size_t worker)
+{
+	const struct step *a = arg;
+	struct lm_run *r = a->r;
+	const struct lm_shape *s = &r->m->shape;
+	const struct slot *slot = &r->slot[a->slot[task / s->n_head]];
+	size_t dim = s->dim, dh = dim / s->n_head, from = task % s->n_head * dh;
+	size_t n_prompt = slot->prompt->n, n_text = slot->n + 1;
+	const float *prompt = slot->prompt->kv + a->layer * n_prompt * 2 * dim + from;
+	const float *text = slot->kv + a->layer * r->n_row * 2 * dim + from, *q = r->qkv + task / s->n_head * 3 * dim + from;
+	float *score = r->score + worker * (r->n_row + 1), *y = r->mixed + task / s->n_head * dim + from;
+
+	lm_head_scores(q, prompt, n_prompt, 2 * dim, dh, score);
+	lm_head_scores(q, text, n_text, 2 * dim, dh, score + n_prompt);
+	fit_softmax(score, n_prompt + n_text, n_prompt + n_text, 1 / sqrtf((float)dh));
+	memset(y, 0, dh * sizeof *y);
+	lm_head_mix(score, prompt + dim, n_prompt, 2 * dim, dh, y);
+	lm_head_mix(score + n_prompt, text + dim, n_text, 2 * dim, dh, y);
 }
 
 static void
-log_softmax(float *x, size_t n)
+attend_rows(const struct step *a)
 {
-	float most = x[0];
-	double sum = 0;
+	struct lm_run *r = a->r;
+	const struct lm_shape *s = &r->m->shape;
+	size_t dim = s->dim, n_seen = 0;
 
-	for (size_t i = 1; i < n; i++)
-		most = fmaxf(most, x[i]);
-	for (size_t i = 0; i < n; i++)
-		sum += expf(x[i] - most);
-	float log_sum = most + (float)log(sum);
-	for (size_t i = 0; i < n; i++)
-		x[i] -= log_sum;
+	for (size_t i = 0; i < a->n; i++) {
+		struct slot *at = &r->slot[a->slot[i]];
+		memcpy(at->kv + (a->layer * r->n_row + at->n) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
+		n_seen += at->prompt->n + at->n + 1;
+	}
+	thread_for(n_seen * dim < SMALL ? 1 : r->n_thread, a->n * s->n_head, attend_head, (void *)(uintptr_t)a);
+}
+
+static void
+log_softmax(void *arg, size_t i, size_t worker)
+{
+	const struct step *a = arg;
+	size_t n_vocab = a->r->m->shape.n_vocab;
+
+	(void)worker;
+	fit_log_softmax(a->log_p + i * n_vocab, n_vocab);
 }
 
 /* log_p [n_vocab] becomes that of the mixture with what the prompt says. */
@@ -362,7 +376,7 @@ copy_head(struct lm_run *r, const struct prompt *p, const struct lm_row *row, co
 
 	if (n == 0)
 		return;
-	lm_apply(&m->copy_q, h, 1, q, 1);
+	lm_apply(&m->copy_q, h, 1, LM_SET, q, &r->work);
 	for (size_t j = 0; j < n; j++) {
 		int goes_on = fit_goes_on(&p->row[j], row);
 		r->score[j] = mat_dot(q, p->copy_k + (p->n_prefix + j) * dim, dim) / sqrtf((float)dim) +
@@ -376,8 +390,9 @@ copy_head(struct lm_run *r, const struct prompt *p, const struct lm_row *row, co
 	for (size_t d = 0; d < dim; d++)
 		gate += (double)m->copy_gate[d] * h[d] + (double)m->copy_gate[dim + d] * c[d];
 	double g = 1 / (1 + exp(-gate));
+	float log_g = (float)log(g);
 	for (size_t v = 0; v < m->shape.n_vocab; v++)
-		log_p[v] += (float)log(g);
+		log_p[v] += log_g;
 	for (size_t j = 0; j < n; j++) {
 		float *to = &log_p[p->row[j].token];
 		*to = (float)log(exp(*to) + (1 - g) * r->score[j]);
@@ -400,25 +415,27 @@ lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size
 		if (!at->kv)
 			at->kv = xmalloc(s->n_layer * r->n_row * 2 * dim, sizeof *at->kv);
 	}
+	struct step step = { .r = r, .slot = slot, .n = n, .log_p = log_p };
 	reserve(r, n > 2 ? n : 2);
 	for (size_t i = 0; i < n; i++)
 		embed(m, &row[i], r->x + i * dim, r->normed);
 	for (size_t l = 0; l < s->n_layer; l++) {
 		const struct lm_block *b = &m->block[l];
 		layer_norm(r->x, n, dim, b->ln1_g, b->ln1_b, r->normed);
-		lm_apply(&b->qkv, r->normed, n, r->qkv, r->n_thread);
-		for (size_t i = 0; i < n; i++) {
-			struct slot *at = &r->slot[slot[i]];
-			memcpy(at->kv + (l * r->n_row + at->n) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
-			attend_row(r, at, l, r->qkv + i * 3 * dim, r->mixed + i * dim);
-		}
-		feed_forward(r, b, n);
+		apply(r, &b->qkv, r->normed, n, LM_SET, r->qkv);
+		step.layer = l;
+		attend_rows(&step);
+		apply(r, &b->proj, r->mixed, n, LM_ADD, r->x);
+		layer_norm(r->x, n, dim, b->ln2_g, b->ln2_b, r->normed);
+		apply(r, &b->fc, r->normed, n, LM_GELU, r->inner);
+		apply(r, &b->out, r->inner, n, LM_ADD, r->x);
 	}
 	layer_norm(r->x, n, dim, m->lnf_g, m->lnf_b, r->x);
-	lm_logits(m, r->x, n, log_p, r->n_thread);
+	for (size_t i = 0; i < n; i += LM_FEW)
+		lm_logits(m, r->x + i * dim, n - i < LM_FEW ? n - i : LM_FEW, log_p + i * s->n_vocab, &r->work);
+	thread_for(n * s->n_vocab < SMALL ? 1 : r->n_thread, n, log_softmax, &step);
 	for (size_t i = 0; i < n; i++) {
 		struct slot *at = &r->slot[slot[i]];
-		log_softmax(log_p + i * s->n_vocab, s->n_vocab);
 		if (s->copy)
 			copy_head(r, at->prompt, &row[i], r->x + i * dim, log_p + i * s->n_vocab);
 		at->n++;
@@ -432,6 +449,6 @@ lm_run_last(struct lm_run *r, size_t slot, float *log_p)
 	const struct prompt *p = r->slot[slot].prompt;
 	const struct lm_shape *s = &r->m->shape;
 
-	lm_logits(r->m, p->h + (p->n - 1) * s->dim, 1, log_p, r->n_thread);
-	log_softmax(log_p, s->n_vocab);
+	lm_logits(r->m, p->h + (p->n - 1) * s->dim, 1, log_p, &r->work);
+	fit_log_softmax(log_p, s->n_vocab);
 }

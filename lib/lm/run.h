@@ -3,8 +3,7 @@
  *
  *   cost      a step reads every weight once for all sequences it advances: for one sequence, the bytes of the weights
  *             divided by the machine's bandwidth
- *   order     what a sequence gets does not depend on the others in its batch, beyond rounding with the batch's size, nor on
- *             threads
+ *   order     what a sequence gets does not depend, to the last bit, on the others in its batch, nor on threads
  */
 #ifndef HARE_LM_RUN_H
 #define HARE_LM_RUN_H
@@ -59,9 +58,9 @@ struct lm_text {
 	double log_p;                   /* sum, of what was chosen */
 	int ended;                      /* by end or stop, else it was cut at n_token */
 };
-/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once. out [sum of n_best]: those of
-   a prompt best first, and where fewer beams ended n = 0 and log_p -INFINITY. Prompts that stand in the same memory one
-   after the other are read once. */
+/* Texts for n prompts with their options; uses slots of r as it needs, several sequences at once, and a text that is finished
+   makes room for the next. out [sum of n_best]: those of a prompt best first, and where fewer beams ended n = 0 and log_p
+   -INFINITY. Prompts that stand in the same memory one after the other are read once where they begin together. */
 int lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_options *o, size_t n, struct lm_text *out,
     struct fault *f);
 

@@ -454,15 +454,36 @@ finish(struct writing *w, const struct bpe *bpe)
 	free(w->in_prompt);
 }
 
+static size_t
+slots_of(const struct lm_options *o)
+{
+	return o->n_beam > 1 ? 2 * o->n_beam : 1;
+}
+
+/* The first of n free slots side by side, which are taken; n_slot if there are none. */
+static size_t
+take_slots(uint8_t *taken, size_t n_slot, size_t n)
+{
+	for (size_t at = 0, n_free = 0; at < n_slot; at++) {
+		n_free = taken[at] ? 0 : n_free + 1;
+		if (n_free == n) {
+			memset(taken + at + 1 - n, 1, n);
+			return at + 1 - n;
+		}
+	}
+	return n_slot;
+}
+
 int
 lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_options *o, size_t n, struct lm_text *out, struct fault *f)
 {
 	const struct lm *m = lm_run_model(r);
-	size_t n_vocab = m->shape.n_vocab, n_slot = lm_run_slots(r), done = 0;
+	size_t n_vocab = m->shape.n_vocab, n_slot = lm_run_slots(r), n_begun = 0, n_at_work = 0;
 	struct writing *w = xcalloc(n_slot, sizeof *w);
 	size_t *slot = xmalloc(n_slot, sizeof *slot);
 	struct lm_row *row = xmalloc(n_slot, sizeof *row);
 	float *log_p = xmalloc(n_slot * n_vocab, sizeof *log_p);
+	uint8_t *taken = xcalloc(n_slot, 1);
 	size_t n_out = 0, to = 0;
 	int bad = 0;
 
@@ -470,53 +491,51 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 		n_out += n_best(&o[i]);
 	uint32_t **kept = lm_run_texts(r, n_out);
 	memset(out, 0, n_out * sizeof *out);
-	while (done < n && !bad) {
-		size_t n_group = 0, used = 0;
-		for (; done + n_group < n && !bad; n_group++) {
-			const struct lm_options *mine = &o[done + n_group];
-			size_t need = mine->n_beam > 1 ? 2 * mine->n_beam : 1;
-			if (used + need > n_slot)
+	while (n_begun < n || n_at_work > 0) {
+		/* the next begins as soon as there is room for it */
+		const struct writing *before = NULL;    /* that has read its prompt and no more */
+		while (n_begun < n && !bad) {
+			size_t need = slots_of(&o[n_begun]), at = take_slots(taken, n_slot, need);
+			if (need > n_slot)
+				bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed",
+				    o[n_begun].n_beam, n_slot);
+			if (at == n_slot)
 				break;
-			const struct writing *before = n_group > 0 ? &w[n_group - 1] : NULL;
-			bad = begin(r, &w[n_group], &prompt[done + n_group], mine, &out[to], used, before, n_vocab, f) < 0;
-			used += need;
-			to += n_best(mine);
-		}
-		if (n_group == 0) {
-			bad = fault(f, EX_DATAERR, "%zu beams, but room for %zu sequences: two for each beam are needed", o[done].n_beam, n_slot);
-			break;
-		}
-		/* models that go on from the prompt itself have their first probabilities already */
-		for (size_t i = 0; i < n_group && !bad; i++)
-			if (w[i].o->first == LM_NONE) {
-				if (w[i].prompt->n == 0) {
-					bad = fault(f, EX_DATAERR, "an empty prompt: nothing to go on from");
-					break;
-				}
-				lm_run_last(r, w[i].slot, log_p);
-				advance(r, &w[i], log_p, n_vocab, m->bpe);
+			struct writing *x = &w[n_at_work++];
+			bad = begin(r, x, &prompt[n_begun], &o[n_begun], &out[to], at, before, n_vocab, f) < 0;
+			before = x;
+			to += n_best(&o[n_begun++]);
+			/* models that go on from the prompt itself have their first probabilities already */
+			if (!bad && x->o->first == LM_NONE && x->prompt->n == 0)
+				bad = fault(f, EX_DATAERR, "an empty prompt: nothing to go on from");
+			else if (!bad && x->o->first == LM_NONE) {
+				lm_run_last(r, x->slot, log_p);
+				advance(r, x, log_p, n_vocab, m->bpe);
 			}
-		for (int is_work = 1; is_work && !bad; ) {
-			size_t n_row = 0, at = 0;
-			for (size_t i = 0; i < n_group; i++)
-				for (size_t b = 0; !w[i].is_done && b < w[i].n_beam; b++) {
-					slot[n_row] = w[i].slot + (w[i].turn ? w[i].o->n_beam : 0) + b;
-					row[n_row++] = row_of(&w[i], &w[i].beam[b]);
-				}
-			is_work = n_row > 0;
-			if (!is_work)
-				break;
-			bad = lm_run_step(r, slot, row, n_row, log_p, f) < 0;
-			for (size_t i = 0; i < n_group && !bad; i++)
-				if (!w[i].is_done) {
-					size_t n_beam = w[i].n_beam;
-					advance(r, &w[i], log_p + at * n_vocab, n_vocab, m->bpe);
-					at += n_beam;
-				}
 		}
-		for (size_t i = 0; i < n_group; i++)
-			finish(&w[i], m->bpe);
-		done += n_group;
+		size_t n_row = 0, at = 0;
+		for (size_t i = 0; i < n_at_work; i++)
+			for (size_t b = 0; !w[i].is_done && b < w[i].n_beam; b++) {
+				slot[n_row] = w[i].slot + (w[i].turn ? w[i].o->n_beam : 0) + b;
+				row[n_row++] = row_of(&w[i], &w[i].beam[b]);
+			}
+		if (n_row > 0 && !bad)
+			bad = lm_run_step(r, slot, row, n_row, log_p, f) < 0;
+		for (size_t i = 0; i < n_at_work && !bad; i++)
+			if (!w[i].is_done) {
+				size_t n_beam = w[i].n_beam;
+				advance(r, &w[i], log_p + at * n_vocab, n_vocab, m->bpe);
+				at += n_beam;
+			}
+		for (size_t i = 0; i < n_at_work; )
+			if (w[i].is_done || bad) {
+				memset(taken + w[i].slot, 0, slots_of(w[i].o));
+				finish(&w[i], m->bpe);
+				w[i] = w[--n_at_work];
+			} else
+				i++;
+		if (bad)
+			break;
 	}
 	for (size_t i = 0; i < n_out; i++)
 		kept[i] = out[i].token;
@@ -524,5 +543,6 @@ lm_generate(struct lm_run *r, const struct lm_prompt *prompt, const struct lm_op
 	free(slot);
 	free(row);
 	free(log_p);
+	free(taken);
 	return bad ? -1 : 0;
 }

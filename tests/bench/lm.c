@@ -12,7 +12,7 @@
 #include "lm/run.h"
 #include "mat/mat.h"
 
-enum { STEPS = 6, BATCH = 16, REPEAT = 3 };
+enum { STEPS = 6, BATCH = 16, REPEAT = 9 };
 
 static double
 now(void)
