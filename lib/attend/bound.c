@@ -424,6 +424,38 @@ keep_rows(struct attend *a, size_t i, double certificate)
 	s->certificate = certificate;
 }
 
+/* Unread rows whose bound is from or more; those equal to it count, as a lower row wins a tie. */
+static double
+n_from(const struct attend *a, size_t i, float from)
+{
+	size_t n = 0;
+
+	for (size_t tile = 0; tile < a->n_tile; tile++) {
+		size_t n_here = a->pool.n_row - tile * TILE_ROWS < TILE_ROWS ? a->pool.n_row - tile * TILE_ROWS : TILE_ROWS;
+		const float *u = attend_weights(a, i, tile);
+		for (size_t j = 0; a->most[i * a->n_tile + tile] >= from && j < n_here; j++)
+			n += u[j] >= from;
+	}
+	return (double)n;
+}
+
+/* The best rows only, which a pass over all wants to know beforehand: what by_bound() returns. */
+static int
+find_by_bound(struct attend *a, size_t i, struct attend_heap *heap, struct fault *f)
+{
+	for (;;) {
+		float highest = -FLT_MAX, from = (float)(heap->least / a->set.beta - 1e-6);
+		for (size_t tile = 0; tile < a->n_tile; tile++)
+			highest = fmaxf(highest, a->most[i * a->n_tile + tile]);
+		if (heap->least > a->set.beta * highest)
+			return attend_settle_query(a, i, &a->worker[0]) < 0 ? attend_first_fault(a, f) : 0;
+		if (n_from(a, i, from) > READ_MOST * (double)a->pool.n_row)
+			return 2;
+		if (read_rows(a, from < highest ? from : highest, heap, f) < 0)
+			return -1;
+	}
+}
+
 static int
 by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_item *before_top, struct fault *f)
 {
@@ -443,6 +475,8 @@ by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_ite
 	for (float from = first_step(a, i, 4 * a->n_top), step = (float)(1 / a->set.beta); heap.n < heap.n_max; from -= step, step *= 2)
 		if (read_rows(a, from, &heap, f) < 0)
 			return -1;
+	if (a->set.epsilon <= 0)
+		return find_by_bound(a, i, &heap, f);
 	for (int round = 0; round < 16; round++) {
 		struct settled before = a->settled[i];
 		double least = heap.least, allowed, n;
@@ -465,7 +499,7 @@ by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_ite
 			return 1;
 		}
 		float from = next_step(a, &s, allowed, &n), of_top = (float)(least / a->set.beta - 1e-6);
-		int is_too_much = a->set.epsilon <= 0 || n > READ_MOST * (double)a->pool.n_row;
+		int is_too_much = n > READ_MOST * (double)a->pool.n_row;
 		if (is_too_much && (top_is_known || n_above(a, &s, of_top) > READ_MOST * (double)a->pool.n_row))
 			return top_is_known ? 0 : 2;
 		memcpy(heap.item, kept, a->n_top * sizeof *kept);
