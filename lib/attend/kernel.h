@@ -42,8 +42,9 @@ struct kernel_pass {
 
 struct attend_kernel {
 	const char *name;
-	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later,
-	   here and below: n / 2 rows that one query will want next, a hint for the memory; or NULL */
+	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later:
+	   in blend_some(), n / 2 rows that one query will want next, a hint for the memory, or NULL; scores() asks ahead by itself
+	   and does not read it */
 	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
 	    size_t n_query, float *score, size_t n_stride, const void *later);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
