@@ -74,7 +74,7 @@ kernels_agree(void)
 {
 	static const size_t dims[] = { 1, 2, 15, 16, 17, 48, 100, 128, 200 }, ns[] = { 1, 15, 16, 33 };
 	double worst_score = 0, worst_z = 0, worst_exp = 0, plain = 0;
-	int alone = 1, among = 1, some_same = 1, wide = 1;
+	int alone = 1, among = 1, some_same = 1, wide = 1, at_once = 1;
 
 	for (size_t t = 0; t < 4; t++)
 		for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
@@ -117,6 +117,26 @@ kernels_agree(void)
 						memset(z1, 0, n_pad * sizeof *z1);
 						kernel->blend_some(type, r.kept[t], r.scale, some, n_some, dim, some_w, z1, NULL);
 						some_same &= memcmp(z1, z + q * n_pad, dim * sizeof *z1) == 0;
+						/* scored, weighed and blended at once: every row, some, none */
+						for (int how = 0; how < 6; how++) {
+							double add[40], sum[2], sum_at_once[2];
+							float weight[40], z_at_once[208] = {0};
+							struct kernel_pass p = { a + q * n_pad, 20, 3, .7, -80, how % 3 == 0 ? 0 : how % 3 == 1 ? .1f : 1e30f };
+							for (size_t j = 0; j < n; j++)
+								add[j] = how < 3 ? 0 : j % 5;
+							memcpy(one, score + q * 40, n * sizeof *one);
+							kernel->weigh(one, how < 3 ? NULL : add, n, p.beta, p.best, p.t, p.floor, sum);
+							for (size_t j = n_some = 0; j < n; j++)
+								if (one[j] >= p.least) {
+									some[n_some] = (uint32_t)j;
+									some_w[n_some++] = one[j];
+								}
+							memset(z1, 0, n_pad * sizeof *z1);
+							kernel->blend_some(type, r.kept[t], r.scale, some, n_some, dim, some_w, z1, NULL);
+							kernel->pass(&p, type, r.kept[t], r.scale, n, dim, how < 3 ? NULL : add, weight, z_at_once, sum_at_once);
+							at_once &= memcmp(weight, one, n * sizeof *one) == 0 && memcmp(z_at_once, z1, dim * sizeof *z1) == 0 &&
+							    memcmp(sum, sum_at_once, sizeof sum) == 0;
+						}
 						for (size_t d = 0; d < dim; d++) {
 							double sum = 0;
 							for (size_t j = 0; j < n; j++)
@@ -151,6 +171,7 @@ kernels_agree(void)
 	claim(wide, "widened rows are the numbers that were kept");
 	claim(alone, "a row's score is the same bits alone, and among any rows and queries");
 	claim(some_same, "rows of weight 0 left out change no bit of a blend");
+	claim(at_once, "scored, weighed and blended at once, rows give the same bits as one step after the other");
 	claim(among, "kernels that fuse give the same bits");
 	claim(plain < 1e-6, "and the plain one the same up to rounding (%.1e)", plain);
 

@@ -368,6 +368,22 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 	return 0;
 }
 
+static void pass_one(struct attend *a, size_t tile, struct worker *w);
+
+/* Of one query, most rows of a tile weigh enough for z: told from their scores, where no bonus is added. */
+static int
+is_heavy(const struct attend *a, size_t i, size_t tile)
+{
+	const struct settled *at = &a->settled[i];
+	const float *score = attend_weights(a, i, tile), least = (float)((at->best + at->temperature * log(a->w_least)) / a->set.beta);
+	size_t n = tile_end(a, tile) - tile * TILE_ROWS;
+	uint32_t n_heavy = 0;
+
+	for (size_t j = 0; !a->query[i].bonus && j < n; j++)
+		n_heavy += score[j] >= least;
+	return n_heavy > n / 2;
+}
+
 /* Weights of one tile for every query, and their part of z. Last tiles first: what the scores came from is still near. */
 static void
 blend_tile(void *arg, size_t task, size_t worker)
@@ -377,6 +393,11 @@ blend_tile(void *arg, size_t task, size_t worker)
 	size_t tile = a->n_tile - 1 - task, from = tile * TILE_ROWS, end = tile_end(a, tile);
 	struct attend_span s;
 
+	/* all that is read anyway may as well be scored again: the rows pass once, in their order */
+	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile)) {
+		pass_one(a, tile, w);
+		return;
+	}
 	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!a->query[i].bonus) {
@@ -412,10 +433,25 @@ static int
 pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last, struct worker *w)
 {
 	const float w_least = (float)a->w_least;
+	const struct settled *at = &a->settled[i];
 	float *score = attend_weight_at(a, i, from);
-	size_t dim = a->pool.dim;
+	size_t dim = a->pool.dim, top = attend_first_from(at->in_order, at->n_in_order, from);
 	struct attend_span s;
 
+	if (attend_span_of(a, from, end - from, w, from / TILE_ROWS, &s) < 0)
+		return -1;
+	/* all but blocks in which a row is set aside, or which are of two segments */
+	if (s.n == end - from && (top == at->n_in_order || at->in_order[top].row >= end)) {
+		const struct kernel_pass p = { a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, w_least };
+		double sum[2];
+		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
+			w->add[k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
+		a->kernel->pass(&p, s.type, s.x, s.scale, s.n, dim, a->query[i].bonus ? w->add : NULL, score, w->part + i * a->n_pad, sum);
+		if (!attend_sum_is_possible(sum))
+			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
+		total_add(&w->total[i], sum);
+		return 0;
+	}
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 			return -1;
@@ -438,29 +474,36 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 	return 0;
 }
 
+/* A tile of one query. */
+static void
+pass_one(struct attend *a, size_t tile, struct worker *w)
+{
+	size_t i = a->first, end = tile_end(a, tile);
+	float *part = w->part + i * a->n_pad;
+
+	memset(part, 0, a->n_pad * sizeof *part);
+	for (size_t j = tile * TILE_ROWS; j < end; j += BLOCK_ROWS)
+		if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
+			return;
+	if (!attend_z_is_possible(part, a->pool.dim))
+		attend_rows_are_impossible(a, w, tile);
+	else
+		total_add_z(w->total[i].z, part, a->pool.dim);
+}
+
 static void
 pass_tile(void *arg, size_t tile, size_t worker)
 {
 	struct attend *a = arg;
-	struct worker *w = &a->worker[worker];
-	size_t task = a->n_tile - 1 - tile, i = a->first, end = tile_end(a, tile);
 
-	if (a->n_query - i == 1) {
-		memset(w->part + i * a->n_pad, 0, a->n_pad * sizeof *w->part);
-		for (size_t j = tile * TILE_ROWS; j < end; j += BLOCK_ROWS)
-			if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
-				return;
-		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim))
-			attend_rows_are_impossible(a, w, tile);
-		else
-			total_add_z(w->total[i].z, w->part + i * a->n_pad, a->pool.dim);
+	if (a->n_query - a->first == 1) {
+		pass_one(a, tile, &a->worker[worker]);
 		return;
 	}
-
 	score_tile(a, tile, worker);
-	for (; i < a->n_query; i++)
-		set_aside(a, i, tile * TILE_ROWS, end);
-	blend_tile(a, task, worker);
+	for (size_t i = a->first; i < a->n_query; i++)
+		set_aside(a, i, tile * TILE_ROWS, tile_end(a, tile));
+	blend_tile(a, a->n_tile - 1 - tile, worker);
 }
 
 /* Queries whose best rows are known are scored, weighed and blended tile by tile. */

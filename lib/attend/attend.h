@@ -24,6 +24,7 @@
  *             total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
  *             would read too much, and in small pools, all rows are
  *   cost      O(N dim) per query: a batch reads the pool once for its scores, and once more those rows that z needs;
+ *             one or two queries over a pool with sketches read those first and then each row once;
  *             memory 4 N bytes per query
  */
 #ifndef HARE_ATTEND_ATTEND_H

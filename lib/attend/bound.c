@@ -424,6 +424,117 @@ keep_rows(struct attend *a, size_t i, double certificate)
 	s->certificate = certificate;
 }
 
+/* -- the best rows alone, which a pass over all wants to know beforehand -- */
+
+enum { CHUNK = 32 };            /* rows that memory is asked for at once */
+
+struct few {
+	struct attend *a;
+	size_t *row, n, n_cap, i;
+	float *score;           /* [n] */
+	double *bonus;          /* [n] */
+};
+
+/* Rows with bounds in [from, until). */
+static void
+list_rows(struct few *w, float from, float until)
+{
+	struct attend *a = w->a;
+
+	w->n = 0;
+	for (size_t tile = 0; tile < a->n_tile; tile++) {
+		size_t first = tile * TILE_ROWS, n = a->pool.n_row - first < TILE_ROWS ? a->pool.n_row - first : TILE_ROWS;
+		const float *u = attend_weights(a, w->i, tile);
+		if (a->most[w->i * a->n_tile + tile] < from)
+			continue;
+		w->row = xgrow(w->row, &w->n_cap, w->n + n, sizeof *w->row);
+		for (size_t j = 0; j < n; j++) {
+			w->row[w->n] = first + j;
+			w->n += u[j] >= from && u[j] < until;
+		}
+	}
+}
+
+static void
+score_chunk(void *arg, size_t task, size_t worker)
+{
+	static const size_t size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
+	struct few *few = arg;
+	struct attend *a = few->a;
+	size_t first = task * CHUNK, n = few->n - first < CHUNK ? few->n - first : CHUNK;
+	struct attend_span s[CHUNK];
+
+	for (size_t k = 0; k < n; k++) {
+		if (attend_span_of(a, few->row[first + k], 1, &a->worker[worker], task, &s[k]) < 0)
+			return;
+		/* rows that are lent as copies share one place */
+		for (size_t line = 0; a->pool.span && line < a->pool.dim * size[s[k].type]; line += 64)
+			__builtin_prefetch((const char *)s[k].x + line);
+	}
+	for (size_t k = 0; k < n; k++) {
+		size_t row = first + k;
+		if (!a->pool.span && attend_span_of(a, few->row[row], 1, &a->worker[worker], task, &s[k]) < 0)
+			return;
+		a->kernel->scores(s[k].type, s[k].x, s[k].scale, 1, a->pool.dim, a->q + few->i * a->n_pad, 1, &few->score[row], 0, NULL);
+		few->bonus[row] = a->query[few->i].bonus ? attend_bonus_of(&a->set, &a->query[few->i], a->pool.n_cluster, s[k].cluster[0]) : 0;
+	}
+}
+
+static int
+score_few(struct few *w, struct attend_heap *heap, struct fault *f)
+{
+	struct attend *a = w->a;
+
+	w->score = xrealloc(w->score, w->n, sizeof *w->score);
+	w->bonus = xrealloc(w->bonus, w->n, sizeof *w->bonus);
+	thread_for(a->set.n_thread, (w->n + CHUNK - 1) / CHUNK, score_chunk, w);
+	if (attend_first_fault(a, f) < 0)
+		return -1;
+	for (size_t k = 0; k < w->n; k++) {
+		double logit = a->set.beta * w->score[k] + w->bonus[k];
+		if (heap->n < heap->n_max || logit >= heap->least)
+			attend_heap_consider(heap, w->row[k], logit, w->bonus[k]);
+	}
+	return 0;
+}
+
+/* First rows of the highest bounds, enough to fill the heap; then all whose bounds reach its least. What is left lies below.
+   Returns what attend_by_bound() does. */
+static int
+find_best(struct few *w, struct attend_heap *heap, struct fault *f)
+{
+	struct attend *a = w->a;
+	float from = first_step(a, w->i, 4 * a->n_top), until = FLT_MAX, step = (float)(1 / a->set.beta);
+
+	for (; heap->n < heap->n_max; until = from, from -= step, step *= 2) {
+		list_rows(w, from, until);
+		if (score_few(w, heap, f) < 0)
+			return -1;
+	}
+	for (from = (float)(heap->least / a->set.beta); a->set.beta * from >= heap->least; from = nextafterf(from, -FLT_MAX))
+		;
+	if (from < until) {
+		list_rows(w, from, until);
+		if ((double)w->n > READ_MOST * (double)a->pool.n_row)
+			return 2;
+		if (score_few(w, heap, f) < 0)
+			return -1;
+	}
+	return attend_settle_query(a, w->i, &a->worker[0]) < 0 ? attend_first_fault(a, f) : 0;
+}
+
+static int
+find_by_bound(struct attend *a, size_t i, struct attend_heap *heap, struct fault *f)
+{
+	struct few w = { .a = a, .i = i };
+	int r = find_best(&w, heap, f);
+
+	free(w.bonus);
+	free(w.score);
+	free(w.row);
+	return r;
+}
+
 static int
 by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_item *before_top, struct fault *f)
 {
@@ -439,6 +550,8 @@ by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_ite
 	thread_for(a->set.n_thread, a->n_tile, bound_tile, a);
 	if (attend_first_fault(a, f) < 0)
 		return -1;
+	if (a->set.epsilon <= 0)
+		return find_by_bound(a, i, &heap, f);
 	/* rows enough for the best ones to be among them, mostly */
 	for (float from = first_step(a, i, 4 * a->n_top), step = (float)(1 / a->set.beta); heap.n < heap.n_max; from -= step, step *= 2)
 		if (read_rows(a, from, &heap, f) < 0)
@@ -465,7 +578,7 @@ by_bound(struct attend *a, size_t i, struct attend_item *kept, struct attend_ite
 			return 1;
 		}
 		float from = next_step(a, &s, allowed, &n), of_top = (float)(least / a->set.beta - 1e-6);
-		int is_too_much = a->set.epsilon <= 0 || n > READ_MOST * (double)a->pool.n_row;
+		int is_too_much = n > READ_MOST * (double)a->pool.n_row;
 		if (is_too_much && (top_is_known || n_above(a, &s, of_top) > READ_MOST * (double)a->pool.n_row))
 			return top_is_known ? 0 : 2;
 		memcpy(heap.item, kept, a->n_top * sizeof *kept);

@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { N_STEP = 16, BITS = 4 };         /* powers of 2^BITS that are kept apart */
+enum { N_STEP = 16, BITS = 4,           /* powers of 2^BITS that are kept apart */
+	BLOCK_ROWS = 256 };             /* rows whose sums are taken together: they stay near until they are blended */
 static const double LN_STEP = BITS * 0.69314718055994530942;
 
 /* Sums of one head, apart for each power; step[0] is the highest. */
@@ -21,7 +22,7 @@ struct steps {
 };
 
 struct head_worker {
-	float *score, *part, *tile;     /* [n_all][TILE_ROWS], [n_all][n_pad], [TILE_ROWS][dim] */
+	float *score, *part, *tile;     /* [n_all][BLOCK_ROWS], [n_all][n_pad], [BLOCK_ROWS][dim] */
 	struct steps *steps;    /* [n_all] */
 	struct fault fault;
 	size_t fault_at;
@@ -59,9 +60,9 @@ attend_heads_new(const struct attend_pool *pool, size_t n_head, size_t n_top, si
 	h->worker = xcalloc(h->n_thread, sizeof *h->worker);
 	for (size_t t = 0; t < h->n_thread; t++) {
 		struct head_worker *w = &h->worker[t];
-		w->score = xaligned(h->n_max * TILE_ROWS, sizeof *w->score);
+		w->score = xaligned(h->n_max * BLOCK_ROWS, sizeof *w->score);
 		w->part = xaligned(h->n_max * h->n_pad, sizeof *w->part);
-		w->tile = xaligned(TILE_ROWS * pool->dim, sizeof *w->tile);
+		w->tile = xaligned(BLOCK_ROWS * pool->dim, sizeof *w->tile);
 		w->steps = xcalloc(h->n_max, sizeof *w->steps);
 		for (size_t i = 0; i < h->n_max; i++) {
 			w->steps[i].z = xcalloc(N_STEP * pool->dim, sizeof *w->steps[i].z);
@@ -143,7 +144,7 @@ span_of(struct attend_heads *h, size_t from, size_t n, struct head_worker *w, si
 }
 
 static void
-add_tile(struct attend_heads *h, struct head_worker *w, size_t i, const double sum[2], int step, size_t tile)
+add_block(struct attend_heads *h, struct head_worker *w, size_t i, const double sum[2], int step, size_t tile)
 {
 	struct steps *s = &w->steps[i];
 	const float *part = w->part + i * h->n_pad;
@@ -165,53 +166,60 @@ add_tile(struct attend_heads *h, struct head_worker *w, size_t i, const double s
 	total_add_z(s->z + (size_t)place * dim, part, dim);
 }
 
-static void
-pass_tile(void *arg, size_t tile, size_t worker)
+/* Rows [from, end) while they are near: scores, weights and parts of z for all heads. -1: they could not be read. */
+static int
+pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct head_worker *w)
 {
-	struct attend_heads *h = arg;
-	struct head_worker *w = &h->worker[worker];
-	size_t dim = h->pool.dim, from = tile * TILE_ROWS, end = from + TILE_ROWS < h->pool.n_row ? from + TILE_ROWS : h->pool.n_row;
+	size_t dim = h->pool.dim;
 	struct attend_span s;
+	double sums[64][2];
+	int step[64];
 
 	for (size_t j = from; j < end; j += s.n) {
 		if (span_of(h, j, end - j, w, tile, &s) < 0)
-			return;
-		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), TILE_ROWS, NULL);
+			return -1;
+		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), BLOCK_ROWS, NULL);
 	}
 	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
-	for (size_t i = 0; i < h->n_all; i++) {
-		struct attend_heap *top = &w->steps[i].top;
-		float *score = w->score + i * TILE_ROWS, most = h->kernel->largest(score, end - from);
-		if (!isfinite(most)) {
-			struct fault f;
-			fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", from);
-			keep_fault(w, tile, &f);
-			return;
-		}
-		/* tiles do not come in order, so an equal logit may still be of a lower row */
-		if (h->n_top > 0 && (top->n < top->n_max || most >= top->least))
-			for (size_t j = 0; j < end - from; j++)
-				if (top->n < top->n_max || score[j] >= top->least)
-					attend_heap_consider(top, from + j, score[j], 0);
-	}
-	double sums[64][2];
-	int step[64];
 	for (size_t first = 0; first < h->n_all; first += 64) {
 		size_t n = h->n_all - first < 64 ? h->n_all - first : 64;
 		for (size_t i = 0; i < n; i++) {
-			float *score = w->score + (first + i) * TILE_ROWS;
-			step[i] = (int)ceil(h->kernel->largest(score, end - from) / LN_STEP);
+			struct attend_heap *top = &w->steps[first + i].top;
+			float *score = w->score + (first + i) * BLOCK_ROWS, most = h->kernel->largest(score, end - from);
+			if (!isfinite(most)) {
+				struct fault f;
+				fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", from);
+				return keep_fault(w, tile, &f);
+			}
+			/* tiles do not come in order, so an equal logit may still be of a lower row */
+			if (h->n_top > 0 && (top->n < top->n_max || most >= top->least))
+				for (size_t j = 0; j < end - from; j++)
+					if (top->n < top->n_max || score[j] >= top->least)
+						attend_heap_consider(top, from + j, score[j], 0);
+			step[i] = (int)ceil(most / LN_STEP);
 			h->kernel->weigh(score, NULL, end - from, 1, step[i] * LN_STEP, 1, LOGIT_FLOOR, sums[i]);
 		}
 		for (size_t j = from; j < end; j += s.n) {
 			if (span_of(h, j, end - j, w, tile, &s) < 0)
-				return;
-			h->kernel->blend(s.type, s.x, s.scale, s.n, dim, w->score + first * TILE_ROWS + (j - from), TILE_ROWS, n,
+				return -1;
+			h->kernel->blend(s.type, s.x, s.scale, s.n, dim, w->score + first * BLOCK_ROWS + (j - from), BLOCK_ROWS, n,
 			    w->part + first * h->n_pad);
 		}
 		for (size_t i = 0; i < n; i++)
-			add_tile(h, w, first + i, sums[i], step[i], tile);
+			add_block(h, w, first + i, sums[i], step[i], tile);
 	}
+	return 0;
+}
+
+static void
+pass_tile(void *arg, size_t tile, size_t worker)
+{
+	struct attend_heads *h = arg;
+	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < h->pool.n_row ? from + TILE_ROWS : h->pool.n_row;
+
+	for (size_t j = from; j < end; j += BLOCK_ROWS)
+		if (pass_block(h, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, tile, &h->worker[worker]) < 0)
+			return;
 }
 
 /* What all threads found of head i, in the first one's steps. */

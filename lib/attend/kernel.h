@@ -33,10 +33,18 @@ struct kernel_sketch_query {
 	float per, reach, plus;
 };
 
+/* One query whose temperature is known. */
+struct kernel_pass {
+	const float *q;                 /* [kernel_pad(dim)] */
+	double beta, best, t, floor;    /* as weigh() has them */
+	float least;                    /* lighter rows are left out of z */
+};
+
 struct attend_kernel {
 	const char *name;
-	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later,
-	   here and below: n / 2 rows that one query will want next, a hint for the memory; or NULL */
+	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later:
+	   in blend_some(), n / 2 rows that one query will want next, a hint for the memory, or NULL; scores() asks ahead by itself
+	   and does not read it */
 	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
 	    size_t n_query, float *score, size_t n_stride, const void *later);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
@@ -45,6 +53,10 @@ struct attend_kernel {
 	/* The same for one query and some of the rows, by their numbers. */
 	void (*blend_some)(enum attend_type type, const void *rows, const float *scale, const uint32_t *row, size_t n, size_t dim,
 	    const float *w, float *z, const void *later);
+	/* scores(), weigh() and blend_some() of the rows that weigh enough, with the same bits, while the rows are near: they come
+	   from memory once. w [n] are the weights. */
+	void (*pass)(const struct kernel_pass *p, enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim,
+	    const double *add, float *w, float *z, double sum[2]);
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* score [n] becomes w, 0 where l is below floor (at least -80); add may be NULL; l above 80

@@ -64,6 +64,14 @@ v_keep(V w, V l, V floor)
 	return (V){ _mm256_and_ps(w.lo, _mm256_cmp_ps(l.lo, floor.lo, _CMP_GE_OQ)), _mm256_and_ps(w.hi, _mm256_cmp_ps(l.hi, floor.hi, _CMP_GE_OQ)) };
 }
 
+IN uint32_t
+v_at_least(V w, float least)
+{
+	__m256 most = _mm256_set1_ps(least);
+	return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(w.lo, most, _CMP_GE_OQ)) |
+	    (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(w.hi, most, _CMP_GE_OQ)) << 8;
+}
+
 IN float
 v_sum(V x)
 {

@@ -39,6 +39,7 @@ IN D d_add(D a, D b) { return (D){ _mm512_add_pd(a.lo, b.lo), _mm512_add_pd(a.hi
 IN D d_sub(D a, D b) { return (D){ _mm512_sub_pd(a.lo, b.lo), _mm512_sub_pd(a.hi, b.hi) }; }
 IN D d_mul(D a, D b) { return (D){ _mm512_mul_pd(a.lo, b.lo), _mm512_mul_pd(a.hi, b.hi) }; }
 IN V v_keep(V w, V l, V floor) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(l, floor, _CMP_GE_OQ), w); }
+IN uint32_t v_at_least(V w, float least) { return _mm512_cmp_ps_mask(w, _mm512_set1_ps(least), _CMP_GE_OQ); }
 
 IN float
 v_sum(V x)

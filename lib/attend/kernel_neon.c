@@ -58,6 +58,13 @@ IN D d_sub(D a, D b) { EACH_D(vsubq_f64(a.at[i], b.at[i])); }
 IN D d_mul(D a, D b) { EACH_D(vmulq_f64(a.at[i], b.at[i])); }
 IN float32x4_t keep4(float32x4_t w, float32x4_t l, float32x4_t f) { return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(w), vcgeq_f32(l, f))); }
 IN V v_keep(V w, V l, V f) { return (V){ keep4(w.a, l.a, f.a), keep4(w.b, l.b, f.b), keep4(w.c, l.c, f.c), keep4(w.d, l.d, f.d) }; }
+IN uint32_t bits4(float32x4_t w, float32x4_t least) { return vaddvq_u32(vandq_u32(vcgeq_f32(w, least), (uint32x4_t){ 1, 2, 4, 8 })); }
+IN uint32_t
+v_at_least(V w, float least)
+{
+	float32x4_t l = vdupq_n_f32(least);
+	return bits4(w.a, l) | bits4(w.b, l) << 4 | bits4(w.c, l) << 8 | bits4(w.d, l) << 12;
+}
 
 IN float
 v_sum(V x)

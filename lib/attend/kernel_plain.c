@@ -11,7 +11,7 @@ struct v_plain {
 	float at[16];
 };
 #define V struct v_plain
-#define IN static inline
+#define IN static
 #define EACH(x) V y; for (size_t i = 0; i < 16; i++) y.at[i] = (x); return y
 
 IN V v_set1(float a) { EACH(a); }
@@ -46,6 +46,16 @@ IN D d_sub(D a, D b) { EACH_D(a.at[i] - b.at[i]); }
 IN D d_mul(D a, D b) { EACH_D(a.at[i] * b.at[i]); }
 IN V v_keep(V w, V l, V floor) { EACH(l.at[i] >= floor.at[i] ? w.at[i] : 0); }
 
+IN uint32_t
+v_at_least(V w, float least)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < 16; i++)
+		bits |= (uint32_t)(w.at[i] >= least) << i;
+	return bits;
+}
+
 IN float
 v_sum(V x)
 {
@@ -76,6 +86,8 @@ codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *s
 }
 
 #define NAME plain
+#define INLINE static
+#define UNROLL
 #define SKETCH codes_plain
 #define GEMM_Q 2
 #define GEMM_R 2
