@@ -36,6 +36,7 @@ struct made {
 	/* probes */
 	float *probe;                   /* [N_PROBE][dim] */
 	float *reference;               /* [N_PROBE], about the best score */
+	float *centre, *spread;         /* [n_cell][dim], as they are kept */
 	float *mass;                    /* [n_cell][N_SHARP][N_PROBE] */
 	struct best *best;              /* [n_thread] */
 	struct pool_index_made *out;
@@ -403,20 +404,23 @@ fast_exp(float x)
 /* Rows' scores [n][N_PROBE] add to the mass [N_SHARP][N_PROBE] of their cell: sharpness goes by roots of 2 from the first on,
    so every second one is the square of one before. */
 static inline __attribute__((always_inline)) void
-add_mass(const float *score, size_t n, const float *reference, float *mass)
+add_mass(const float *restrict score, size_t n, const float *restrict reference, float *restrict mass)
 {
-	for (size_t i = 0; i < n; i++)
-		for (size_t p = 0; p < N_PROBE; p++) {
-			float l = score[i * N_PROBE + p] - reference[p], even = fast_exp(l * (float)POOL_INDEX_SHARP_FIRST);
-			float odd = fast_exp(l * (float)(POOL_INDEX_SHARP_FIRST * 1.41421356));
-			for (size_t g = 0; g < N_SHARP; g += 2) {
-				mass[g * N_PROBE + p] += even;
-				even *= even;
-				if (g + 1 < N_SHARP)
-					mass[(g + 1) * N_PROBE + p] += odd;
-				odd *= odd;
+	float e[2][N_PROBE];
+
+	for (size_t i = 0; i < n; i++, score += N_PROBE) {
+		for (size_t p = 0; p < N_PROBE; p++)
+			e[0][p] = fast_exp((score[p] - reference[p]) * (float)POOL_INDEX_SHARP_FIRST);
+		for (size_t p = 0; p < N_PROBE; p++)
+			e[1][p] = fast_exp((score[p] - reference[p]) * (float)(POOL_INDEX_SHARP_FIRST * 1.41421356));
+		for (size_t g = 0; g < N_SHARP; g++) {
+			float *restrict to = mass + g * N_PROBE, *restrict of = e[g % 2];
+			for (size_t p = 0; p < N_PROBE; p++) {
+				to[p] += of[p];
+				of[p] *= of[p];
 			}
 		}
+	}
 }
 
 /* Whether one of the scores is above the least of the best. */
@@ -432,7 +436,7 @@ is_any_best(const float *score, const float *least)
 
 #ifdef __x86_64__
 __attribute__((target("avx2"))) static void
-add_mass_wide(const float *score, size_t n, const float *reference, float *mass)
+add_mass_wide(const float *restrict score, size_t n, const float *restrict reference, float *restrict mass)
 {
 	add_mass(score, n, reference, mass);
 }
@@ -511,19 +515,18 @@ by_told(const void *s, const void *t)
 	return a->told != b->told ? (a->told > b->told ? -1 : 1) : a->cell < b->cell ? -1 : a->cell > b->cell;
 }
 
+/* q.m and sum q^2 v of every cell. */
 static void
-moments(const struct made *m, size_t p, double *u, double *v)
+moments(const struct made *m, size_t p, float *u, float *v)
 {
-	const struct pool_index_made *o = m->out;
 	const float *q = m->probe + p * m->dim;
+	float *square = xmalloc(m->dim, sizeof *square);
 
-	for (size_t c = 0; c < o->n_cell; c++) {
-		u[c] = v[c] = 0;
-		for (size_t d = 0; d < m->dim; d++) {
-			u[c] += (double)q[d] * mat_f16_float(o->centre[c * m->dim + d]);
-			v[c] += (double)q[d] * q[d] * mat_bf16_float(o->spread[c * m->dim + d]);
-		}
-	}
+	for (size_t d = 0; d < m->dim; d++)
+		square[d] = q[d] * q[d];
+	mat_mul_vec(1, mat_of(m->centre, m->out->n_cell, m->dim), 0, q, 0, u);
+	mat_mul_vec(1, mat_of(m->spread, m->out->n_cell, m->dim), 0, square, 0, v);
+	free(square);
 }
 
 /* About the best score of a probe: that of the rows of its nearest cells. */
@@ -532,7 +535,7 @@ find_reference(void *arg, size_t p, size_t worker)
 {
 	struct made *m = arg;
 	const struct pool_index_made *o = m->out;
-	double *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell;
+	float *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell;
 	float *x = xmalloc(m->dim, sizeof *x), most = -1;
 
 	(void)worker;
@@ -540,13 +543,13 @@ find_reference(void *arg, size_t p, size_t worker)
 	for (int k = 0; k < 4; k++) {
 		size_t best = 0;
 		for (size_t c = 1; c < o->n_cell; c++)
-			if (u[c] + 2 * sqrt(v[c]) > u[best] + 2 * sqrt(v[best]))
+			if (u[c] + 2 * sqrtf(v[c]) > u[best] + 2 * sqrtf(v[best]))
 				best = c;
 		for (size_t i = o->start[best]; i < o->start[best + 1]; i++) {
 			row_at(m, o->row[i], x);
 			most = fmaxf(most, (float)mat_dot64(m->probe + p * m->dim, x, m->dim));
 		}
-		u[best] = -1e30;
+		u[best] = -1e30f;
 	}
 	m->reference[p] = most;
 	free(x);
@@ -560,7 +563,8 @@ judge_probe(void *arg, size_t p, size_t worker)
 {
 	struct made *m = arg;
 	struct pool_index_made *o = m->out;
-	double *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell, share, all;
+	float *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell;
+	double share, all;
 	struct foretold *cell = xmalloc(o->n_cell + 1, sizeof *cell);
 	uint32_t best[N_BEST];
 
@@ -625,6 +629,12 @@ ask_probes(struct made *m)
 
 	m->probe = xaligned(N_PROBE * m->dim, sizeof *m->probe);
 	m->reference = xmalloc(N_PROBE, sizeof *m->reference);
+	m->centre = xaligned(o->n_cell * m->dim, sizeof *m->centre);
+	m->spread = xaligned(o->n_cell * m->dim, sizeof *m->spread);
+	for (size_t i = 0; i < o->n_cell * m->dim; i++) {
+		m->centre[i] = mat_f16_float(o->centre[i]);
+		m->spread[i] = mat_bf16_float(o->spread[i]);
+	}
 	m->mass = xaligned(o->n_cell * N_SHARP * N_PROBE, sizeof *m->mass);
 	m->best = xaligned(m->n_thread, sizeof *m->best);
 	o->level = xmalloc(POOL_INDEX_LEVELS, sizeof *o->level);
@@ -653,6 +663,8 @@ ask_probes(struct made *m)
 		qsort(o->found + i, N_EACH, sizeof *o->found, by_value);
 	free(m->best);
 	free(m->mass);
+	free(m->spread);
+	free(m->centre);
 	free(m->reference);
 	free(m->probe);
 }
