@@ -14,12 +14,18 @@
 #include "mat/mat.h"
 #include "pool/pool.h"
 
-enum { SMALL = 8 * TILE_ROWS, N_DRAW = 1024, N_ROUND = 6, N_BIN = 512, PER_NAT = 4, N_SLOT = 1024 };
+enum { SMALL = 8 * TILE_ROWS, N_DRAW = 1024, N_ROUND = 6, N_BIN = 1024, PER_NAT = 4, N_SLOT = 1024 };
 
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
 static const double READ_MOST = .125;
+static double
+read_most(const struct attend *a)
+{
+	return (a->set.read_most > 0 ? a->set.read_most : READ_MOST) * (double)a->pool.n_row;
+}
+
 /* Temperature and the ten best come from what the first round reads; less than this may miss one of the ten. */
-static const double MISS_TEN = .02;
+static const double MISS_TEN = .05;
 enum { SHARE_OF_T = 7 };        /* pool_index_share(7) = 2^-8 of the mass may be missing there */
 
 struct piece {                  /* rows that lie together and were read */
@@ -33,6 +39,7 @@ struct cells {                  /* of one worker */
 	float *square;                  /* [n_pad]: q^2 */
 	float *log_bonus;               /* [n_cell], of the runs' bonus at the temperature at hand */
 	double *log_told, *told;        /* [n_cell]: mass foretold, as a logarithm, and as a share of the most */
+	double *told_half;              /* [n_cell]: the same at half the sharpness, of some other whole */
 	unsigned char *is_read;         /* [n_cell] */
 	struct piece *piece;
 	size_t n_piece, n_piece_cap;
@@ -200,12 +207,15 @@ foretell(struct cells *c, double temperature)
 				n += (x->run_start[r + 1] - x->run_start[r]) *
 				    exp((attend_bonus_of(&a->set, query, a->pool.n_cluster, x->run_cluster[r]) - most) / temperature);
 		}
-		c->log_told[k] = log(n) + most / temperature + steep * c->u[k] + .5 * steep * steep * c->v[k];
+		double l = most / temperature + steep * c->u[k], w = .5 * steep * steep * c->v[k];
+		c->log_told[k] = log(n) + l + w;
+		c->told_half[k] = log(n) + .5 * l + .25 * w;
 		c->most_told = fmax(c->most_told, c->log_told[k]);
 	}
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double l = c->log_told[k] - c->most_told;
 		c->told[k] = l > -200 ? exp(l) : 0;
+		c->told_half[k] = exp(fmin(c->told_half[k] - .5 * c->most_told, 600));
 	}
 }
 
@@ -219,58 +229,80 @@ quantile(const float *sorted, double alpha)
 	return k >= 1 ? sorted[k < POOL_INDEX_PROBES ? (size_t)k - 1 : POOL_INDEX_PROBES - 1] : sorted[0] * alpha * (POOL_INDEX_PROBES + 1);
 }
 
-/* The hardest of all kinds, at the two sharpnesses around the one at hand; 0: there are none. table is [kinds][probes] of
-   sharpness 0, that of the next n_step further on. */
-static double
-told_by_probes(double sharp, const float *table, size_t n_step, double alpha)
-{
-	double g = floor(2 * log2(sharp / POOL_INDEX_SHARP_FIRST)), least = INFINITY;
+/* What may be left unread: by each of some rules no more than its level, which is that of the hardest kind of probes. */
+struct limits {
+	size_t n;
+	unsigned rule[4];
+	double level[4];
+};
 
-	if (!(g >= 0 && g + 1 < POOL_INDEX_SHARPS))
-		return 0;
-	for (size_t k = 0; k < 2; k++)
-		for (size_t kind = 0; kind < POOL_INDEX_KINDS; kind++)
-			least = fmin(least, quantile(table + ((size_t)g + k) * n_step + kind * POOL_INDEX_PROBES, alpha));
-	return least;
-}
-
-static double
-level_of(const struct cells *c, double temperature, size_t share, double alpha)
-{
-	return told_by_probes(c->a->set.beta * c->length / temperature, c->a->pool.index->level +
-	    share * POOL_INDEX_KINDS * POOL_INDEX_PROBES, POOL_INDEX_SHARES * POOL_INDEX_KINDS * POOL_INDEX_PROBES, alpha);
-}
-
-static double
-found_of(const struct cells *c, double temperature)
-{
-	return told_by_probes(c->a->set.beta * c->length / temperature, c->a->pool.index->found, POOL_INDEX_KINDS * POOL_INDEX_PROBES,
-	    MISS_TEN);
-}
-
-/* Reads every cell that is foretold most, as far as those below together are foretold less than allowed (as told is);
-   *rest is then what these are. 1, or 0: that would be too many rows, or -1. */
+/* Adds those of the two sharpnesses around the one at hand, of a share, or of the ten best rows for POOL_INDEX_SHARES.
+   -1: there are none. */
 static int
-read_down_to(struct cells *c, double allowed, double *rest)
+add_limits(const struct cells *c, double temperature, size_t share, double alpha, struct limits *to)
 {
 	const struct pool_index *x = c->a->pool.index;
-	double in_bin[N_BIN] = {0};
-	size_t n_more = 0, bin = N_BIN, last;
+	double g = floor(2 * log2(c->a->set.beta * c->length / temperature / POOL_INDEX_SHARP_FIRST));
 
+	if (!(g >= 0 && g + 1 < POOL_INDEX_SHARPS))
+		return -1;
+	for (size_t k = (size_t)g; k < (size_t)g + 2; k++) {
+		const float *sorted = share < POOL_INDEX_SHARES ? x->level + (k * POOL_INDEX_SHARES + share) * POOL_INDEX_KINDS * POOL_INDEX_PROBES :
+		    x->found + k * POOL_INDEX_KINDS * POOL_INDEX_PROBES;
+		double level = INFINITY;
+		for (size_t kind = 0; kind < POOL_INDEX_KINDS; kind++)
+			level = fmin(level, quantile(sorted + kind * POOL_INDEX_PROBES, alpha));
+		to->rule[to->n] = x->rule[k * (POOL_INDEX_SHARES + 1) + share];
+		to->level[to->n++] = level;
+	}
+	return 0;
+}
+
+/* What is left, by each rule; all: of what it is a share. */
+struct rest {
+	double left[POOL_INDEX_RULES], all[POOL_INDEX_RULES];
+};
+
+static int
+is_within(const struct limits *limits, const struct rest *rest, const double *more, double deeper)
+{
+	for (size_t k = 0; k < limits->n; k++) {
+		unsigned r = limits->rule[k];
+		if (!(rest->left[r] + (more ? more[r] : 0) <= deeper * limits->level[k] * rest->all[r]))
+			return 0;
+	}
+	return 1;
+}
+
+/* Reads every cell that is foretold most, as far as those below are within the limits; mass is what the cells that were
+   read hold, as told is. 1 with *rest set, or 0: that would be too many rows, or -1. */
+static int
+read_down_to(struct cells *c, const struct limits *limits, double deeper, double mass, struct rest *rest)
+{
+	const struct pool_index *x = c->a->pool.index;
+	double in_bin[N_BIN][POOL_INDEX_RULES] = {{0}};
+	size_t n_more = 0, bin = N_BIN;
+
+	*rest = (struct rest){ {0}, {0} };
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double l = (c->most_told - c->log_told[k]) * PER_NAT;
-		in_bin[l < N_BIN - 1 ? (size_t)l : N_BIN - 1] += c->told[k];
+		const double told[] = { c->told[k], c->told_half[k], x->start[k + 1] - x->start[k] };
+		for (size_t r = 0; r < POOL_INDEX_RULES; r++) {
+			in_bin[l < N_BIN - 1 ? (size_t)l : N_BIN - 1][r] += told[r];
+			rest->all[r] += told[r];
+		}
 	}
-	for (*rest = 0; bin > 0 && *rest + in_bin[bin - 1] <= allowed; bin--)
-		*rest += in_bin[bin - 1];
-	last = bin;
+	rest->all[0] = mass;
+	for (; bin > 0 && is_within(limits, rest, in_bin[bin - 1], deeper); bin--)
+		for (size_t r = 0; r < POOL_INDEX_RULES; r++)
+			rest->left[r] += in_bin[bin - 1][r];
 	for (size_t k = 0; k < x->n_cell; k++)
-		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)last)
+		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)bin)
 			n_more += x->start[k + 1] - x->start[k];
-	if ((double)(c->n + n_more) > READ_MOST * (double)c->a->pool.n_row)
+	if ((double)(c->n + n_more) > read_most(c->a))
 		return 0;
 	for (size_t k = 0; k < x->n_cell; k++)
-		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)last && read_cell(c, k) < 0)
+		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)bin && read_cell(c, k) < 0)
 			return -1;
 	return 1;
 }
@@ -282,7 +314,7 @@ read_first(struct cells *c)
 	const struct pool_index *x = c->a->pool.index;
 
 	for (double below = 1; c->n < 4 * c->a->n_top || c->heap.n < c->heap.n_max; below *= 2) {
-		if ((double)c->n > READ_MOST * (double)c->a->pool.n_row)
+		if ((double)c->n > read_most(c->a))
 			return 0;
 		for (size_t k = 0; k < x->n_cell; k++)
 			if (!c->is_read[k] && c->log_told[k] >= c->most_told - below && read_cell(c, k) < 0)
@@ -305,19 +337,21 @@ best_read(const struct cells *c)
 static int
 find_best(struct cells *c, double alpha)
 {
-	double level = fmin(level_of(c, 1, SHARE_OF_T, alpha), found_of(c, 1)), of_cells, of_all, rest = INFINITY;
+	struct limits limits = { .n = 0 };
+	struct rest rest;
+	double of_cells, of_all;
 
-	if (level <= 0)
+	if (add_limits(c, 1, SHARE_OF_T, alpha, &limits) < 0 || add_limits(c, 1, POOL_INDEX_SHARES, MISS_TEN, &limits) < 0)
 		return 0;
 	foretell(c, 1);
 	int r = read_first(c);
-	for (int round = 0; r > 0 && round < N_ROUND; round++) {
+	for (size_t round = 0, n = 0; r > 0 && round < N_ROUND; round++) {
 		double best = best_read(c);
 		sum_read(c, best, 1, &of_cells, &of_all);
-		double allowed = level * of_cells * exp(fmin(best - c->most_told, 600));
-		if (rest <= allowed)
+		n = c->n;
+		r = read_down_to(c, &limits, 1, of_cells * exp(fmin(best - c->most_told, 600)), &rest);
+		if (r > 0 && c->n == n)
 			return 1;
-		r = read_down_to(c, allowed, &rest);
 	}
 	return r > 0 ? 0 : r;
 }
@@ -479,19 +513,21 @@ by_cells(struct cells *c)
 		return -1;
 	int r = find_best(c, delta / 2);
 	for (uint64_t round = 0; r > 0 && round < N_ROUND; round++) {
-		double rest, of_cells, of_all;
+		double of_cells, of_all;
+		struct limits limits = { .n = 0 }, further = { .n = 0 };
+		struct rest rest;
 		size_t n_before = c->n;
 		memcpy(c->kept, c->heap.item, a->n_top * sizeof *c->kept);
 		if (attend_settle_query(a, c->i, c->w) < 0)
 			return -1;
-		double best = at->best, temperature = at->temperature, level = level_of(c, temperature, share, delta / 2);
-		if (level <= 0)
+		double best = at->best, temperature = at->temperature;
+		if (add_limits(c, temperature, share, delta / 2, &limits) < 0)
 			return 0;
 		memcpy(c->heap.item, c->kept, a->n_top * sizeof *c->kept);
 		foretell(c, temperature);
 		double unit = exp(fmin(best / temperature - c->most_told, 600));        /* of sums, as told is */
 		sum_read(c, best, temperature, &of_cells, &of_all);
-		if ((r = read_down_to(c, deeper * level * of_cells * unit, &rest)) <= 0)
+		if ((r = read_down_to(c, &limits, deeper, of_cells * unit, &rest)) <= 0)
 			return r;
 		if (c->n > n_before) {       /* T may have moved */
 			if (memcmp(c->kept, c->heap.item, a->n_top * sizeof *c->kept) != 0)
@@ -500,8 +536,11 @@ by_cells(struct cells *c)
 		}
 		/* probes may say more than was asked for */
 		size_t s = share;
-		while (s + 1 < POOL_INDEX_SHARES && rest <= level_of(c, temperature, s + 1, delta / 2) * of_cells * unit)
-			s++;
+		for (; s + 1 < POOL_INDEX_SHARES; s++) {
+			further.n = 0;
+			if (add_limits(c, temperature, s + 1, delta / 2, &further) < 0 || !is_within(&further, &rest, NULL, 1))
+				break;
+		}
 		double allowed = epsilon / (1 - epsilon) * of_all * (1 - 1e-5), p = pool_index_share(s);
 		double by_probes = p / (1 - p) * of_cells, part = delta / 4 * exp2(-(double)round), by_sample;
 		double most = (allowed - by_probes) * .5 * 3 * (N_DRAW - 1) / (7 * log(2 / part));
@@ -546,7 +585,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 	const struct pool_index *x = a->pool.index;
 
 	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < SMALL || a->n_top > a->pool.n_row / 16 ||
-	    (double)(a->pool.n_row - x->n) > READ_MOST * .5 * (double)a->pool.n_row)
+	    (double)(a->pool.n_row - x->n) > .5 * read_most(a))
 		return 0;
 	if (!a->cells) {
 		a->cells = xcalloc(a->set.n_thread, sizeof *a->cells);
@@ -557,6 +596,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 			c->square = xaligned(a->n_pad, sizeof *c->square);
 			c->log_told = xmalloc(x->n_cell, sizeof *c->log_told);
 			c->told = xmalloc(x->n_cell, sizeof *c->told);
+			c->told_half = xmalloc(x->n_cell, sizeof *c->told_half);
 			c->is_read = xmalloc(x->n_cell, 1);
 			c->kept = xcalloc(a->n_top, sizeof *c->kept);
 		}
@@ -575,6 +615,7 @@ attend_cells_free(struct cells *cells, size_t n_thread)
 		free(c->square);
 		free(c->log_told);
 		free(c->told);
+		free(c->told_half);
 		free(c->is_read);
 		free(c->kept);
 		free(c->piece);

@@ -381,6 +381,7 @@ declare_index(struct pool_builder *b, struct tensor_writer *w, size_t k)
 	declare(w, k, "index.", "run_cluster", TENSOR_U32, 1, &o->n_run);
 	declare(w, k, "index.", "level", TENSOR_F32, 4, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES, POOL_INDEX_KINDS, POOL_INDEX_PROBES });
 	declare(w, k, "index.", "found", TENSOR_F32, 3, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_KINDS, POOL_INDEX_PROBES });
+	declare(w, k, "index.", "rule", TENSOR_U8, 2, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES + 1 });
 	declare(w, k, "index.", "row", TENSOR_U32, 1, &b->n_row);
 	declare(w, k, "index.", "x", pool_store_tensor(b->format.store), 2, (size_t[]){ b->n_row, b->dim });
 	if (b->format.store == POOL_I8)
@@ -428,6 +429,7 @@ put_index(struct pool_builder *b, struct tensor_writer *w, const char *x, struct
 	    tensor_put(w, o->run_cluster, o->n_run * sizeof *o->run_cluster, f) < 0 ||
 	    tensor_put(w, o->level, POOL_INDEX_LEVELS * sizeof *o->level, f) < 0 ||
 	    tensor_put(w, o->found, POOL_INDEX_FOUND * sizeof *o->found, f) < 0 ||
+	    tensor_put(w, o->rule, POOL_INDEX_CHOICES * sizeof *o->rule, f) < 0 ||
 	    tensor_put(w, o->row, b->n_row * sizeof *o->row, f) < 0)
 		return -1;
 	struct buf piece = {0};

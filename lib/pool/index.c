@@ -15,7 +15,7 @@
 enum { SAMPLE_PER_CELL = 32, COARSE_ROUNDS = 8, FINE_ROUNDS = 6, NEAR_COARSE = 4, BLOCK = 2048, PIECE = 256 };
 enum { STREAM_SAMPLE = 1, STREAM_COARSE, STREAM_FINE, STREAM_PROBE };   /* high half of a stream's number */
 enum { N_KIND = POOL_INDEX_KINDS, N_EACH = POOL_INDEX_PROBES, N_PROBE = N_KIND * N_EACH, N_SHARP = POOL_INDEX_SHARPS,
-	N_SHARE = POOL_INDEX_SHARES, N_BEST = 10 };
+	N_SHARE = POOL_INDEX_SHARES, N_RULE = POOL_INDEX_RULES, N_BEST = 10, COST_EACH = 8 };
 
 static const double CELLS_PER_ROOT = 4; /* cells of the square root of so many rows */
 static const float NONE_NEEDED = 1e30f;
@@ -39,6 +39,8 @@ struct made {
 	float *centre, *spread;         /* [n_cell][dim], as they are kept */
 	float *mass;                    /* [n_cell][N_SHARP][N_PROBE] */
 	struct best *best;              /* [n_thread] */
+	float *level[N_RULE];           /* [N_SHARP][N_SHARE + 1][N_KIND][N_EACH] */
+	float *cost;                    /* [N_PROBE / COST_EACH][N_RULE][N_SHARP][N_SHARE + 1], share of rows */
 	struct pool_index_made *out;
 };
 
@@ -503,7 +505,7 @@ probe_cell(void *arg, size_t c, size_t worker)
 }
 
 struct foretold {
-	double mass, told;      /* what is there, and what is foretold */
+	double mass, told[N_RULE];      /* what is there, and what is foretold by each rule; of a cell, then of it and all behind */
 	uint32_t cell;
 };
 
@@ -512,7 +514,7 @@ by_told(const void *s, const void *t)
 {
 	const struct foretold *a = s, *b = t;
 
-	return a->told != b->told ? (a->told > b->told ? -1 : 1) : a->cell < b->cell ? -1 : a->cell > b->cell;
+	return a->told[0] != b->told[0] ? (a->told[0] > b->told[0] ? -1 : 1) : a->cell < b->cell ? -1 : a->cell > b->cell;
 }
 
 /* q.m and sum q^2 v of every cell. */
@@ -556,17 +558,44 @@ find_reference(void *arg, size_t p, size_t worker)
 	free(u);
 }
 
-/* How little of the whole must be foretold of the cells that are left, best first, for them to hold no more than a share of
-   it; and for the ten best rows to be among those before. */
+/* Cells of one probe in order, one more behind the last. told: shares by the rules. */
+static void
+line_up(const struct made *m, size_t p, size_t g, const float *u, const float *v, struct foretold *cell)
+{
+	const struct pool_index_made *o = m->out;
+	double sharp = pool_index_sharp(g), all[N_RULE];
+
+	for (size_t c = 0; c < o->n_cell; c++) {
+		double n = o->start[c + 1] - o->start[c], l = sharp * (u[c] - m->reference[p]), w = .5 * sharp * sharp * v[c];
+		cell[c] = (struct foretold){ m->mass[(c * N_SHARP + g) * N_PROBE + p], { n * exp(fmin(l + w, 600)),
+		    n * exp(fmin(.5 * l + .25 * w, 600)), n }, (uint32_t)c };
+	}
+	qsort(cell, o->n_cell, sizeof *cell, by_told);
+	cell[o->n_cell] = (struct foretold){ 0, {0}, UINT32_MAX };
+	for (size_t c = o->n_cell; c-- > 0; ) {
+		cell[c].mass += cell[c + 1].mass;
+		for (size_t r = 0; r < N_RULE; r++)
+			cell[c].told[r] += cell[c + 1].told[r];
+	}
+	all[0] = cell[0].mass;
+	for (size_t r = 1; r < N_RULE; r++)
+		all[r] = cell[0].told[r];
+	for (size_t c = 0; c < o->n_cell; c++)
+		for (size_t r = 0; r < N_RULE; r++)
+			cell[c].told[r] = all[r] > 0 && isfinite(all[r]) ? cell[c].told[r] / all[r] : INFINITY;
+}
+
+/* How little may be foretold of the cells that are left, by each rule, for them to hold no more than a share of the mass; and
+   for the ten best rows to be among those before. */
 static void
 judge_probe(void *arg, size_t p, size_t worker)
 {
 	struct made *m = arg;
 	struct pool_index_made *o = m->out;
 	float *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell;
-	double share, all;
 	struct foretold *cell = xmalloc(o->n_cell + 1, sizeof *cell);
 	uint32_t best[N_BEST];
+	size_t kind = p / N_EACH, i = p % N_EACH;
 
 	(void)worker;
 	for (size_t k = 0; k < N_BEST; k++) {           /* their cells */
@@ -582,36 +611,81 @@ judge_probe(void *arg, size_t p, size_t worker)
 	}
 	moments(m, p, u, v);
 	for (size_t g = 0; g < N_SHARP; g++) {
-		double sharp = pool_index_sharp(g);
-		for (size_t c = 0; c < o->n_cell; c++)
-			cell[c] = (struct foretold){ m->mass[(c * N_SHARP + g) * N_PROBE + p], (double)(o->start[c + 1] - o->start[c]) *
-			    exp(fmin(sharp * (u[c] - m->reference[p]) + .5 * sharp * sharp * v[c], 600)), (uint32_t)c };
-		qsort(cell, o->n_cell, sizeof *cell, by_told);
-		/* from here on: of a cell and all behind it */
-		cell[o->n_cell] = (struct foretold){ 0, 0, 0 };
 		size_t n_found = 0, k = 0;
+		line_up(m, p, g, u, v, cell);
 		for (size_t c = 0; c < o->n_cell; c++)
-			for (size_t i = 0; i < N_BEST; i++)
-				n_found = best[i] == cell[c].cell ? c + 1 : n_found;
-		for (size_t c = o->n_cell; c-- > 0; ) {
-			cell[c].mass += cell[c + 1].mass;
-			cell[c].told += cell[c + 1].told;
-		}
-		all = cell[0].mass;
-		size_t kind = p / N_EACH, i = p % N_EACH;
-		/* what is foretold one cell too early is too much by a little more than rounding */
-		o->found[(g * N_KIND + kind) * N_EACH + i] = !(all > 0 && isfinite(all)) ? 0 : n_found == 0 ? NONE_NEEDED :
-		    (float)fmin(NONE_NEEDED, cell[n_found - 1].told / all * (1 - 1e-3));
-		for (size_t s = 0; s < N_SHARE; s++) {
-			share = pool_index_share(s);
-			while (k < o->n_cell && cell[k].mass > share * all)
+			for (size_t b = 0; b < N_BEST; b++)
+				n_found = best[b] == cell[c].cell ? c + 1 : n_found;
+		for (size_t s = 0; s <= N_SHARE; s++) {
+			while (s < N_SHARE && k < o->n_cell && cell[k].mass > pool_index_share(s) * cell[0].mass)
 				k++;
-			o->level[((g * N_SHARE + s) * N_KIND + kind) * N_EACH + i] = !(all > 0 && isfinite(all)) ? 0 : k == 0 ? NONE_NEEDED :
-			    (float)fmin(NONE_NEEDED, cell[k - 1].told / all * (1 - 1e-3));
+			/* what is left one cell too early is too much, by a little more than rounding */
+			size_t n_need = s < N_SHARE ? k : n_found;
+			for (size_t r = 0; r < N_RULE; r++)
+				m->level[r][((g * (N_SHARE + 1) + s) * N_KIND + kind) * N_EACH + i] = n_need == 0 ? NONE_NEEDED :
+				    !isfinite(cell[n_need - 1].told[r]) ? 0 : (float)fmin(NONE_NEEDED, cell[n_need - 1].told[r] * (1 - 1e-3));
 		}
 	}
 	free(cell);
 	free(u);
+}
+
+/* What the rules would read for a probe, at the levels that they have. */
+static void
+cost_probe(void *arg, size_t task, size_t worker)
+{
+	struct made *m = arg;
+	struct pool_index_made *o = m->out;
+	size_t p = task * COST_EACH;
+	float *u = xmalloc(2 * o->n_cell, sizeof *u), *v = u + o->n_cell;
+	struct foretold *cell = xmalloc(o->n_cell + 1, sizeof *cell);
+
+	(void)worker;
+	moments(m, p, u, v);
+	for (size_t g = 0; g < N_SHARP; g++) {
+		line_up(m, p, g, u, v, cell);
+		for (size_t s = 0; s <= N_SHARE; s++)
+			for (size_t r = 0; r < N_RULE; r++) {
+				double level = INFINITY;
+				for (size_t kind = 0; kind < N_KIND; kind++)
+					level = fmin(level, m->level[r][((g * (N_SHARE + 1) + s) * N_KIND + kind) * N_EACH]);
+				size_t low = 0, high = o->n_cell;       /* the first from which on no more is left */
+				while (low < high) {
+					size_t middle = low + (high - low) / 2;
+					if (cell[middle].told[r] <= level)
+						high = middle;
+					else
+						low = middle + 1;
+				}
+				/* beyond some share all rows are read */
+				double read = 1 - cell[low].told[2];
+				m->cost[((task * N_RULE + r) * N_SHARP + g) * (N_SHARE + 1) + s] = (float)(read > .125 ? 1 + read : read);
+			}
+	}
+	free(cell);
+	free(u);
+}
+
+/* Of the rules the one that reads least, for each sharpness and share. */
+static void
+choose_rules(struct made *m)
+{
+	struct pool_index_made *o = m->out;
+
+	for (size_t g = 0; g < N_SHARP; g++)
+		for (size_t s = 0; s <= N_SHARE; s++) {
+			double cost[N_RULE] = {0};
+			size_t best = 0;
+			for (size_t r = 0; r < N_RULE; r++)
+				for (size_t task = 0; task < N_PROBE / COST_EACH; task++)
+					cost[r] += m->cost[((task * N_RULE + r) * N_SHARP + g) * (N_SHARE + 1) + s];
+			for (size_t r = 1; r < N_RULE; r++)
+				best = cost[r] < cost[best] ? r : best;
+			o->rule[g * (N_SHARE + 1) + s] = (uint8_t)best;
+			const float *from = m->level[best] + (g * (N_SHARE + 1) + s) * N_KIND * N_EACH;
+			memcpy(s < N_SHARE ? o->level + (g * N_SHARE + s) * N_KIND * N_EACH : o->found + g * N_KIND * N_EACH, from,
+			    N_KIND * N_EACH * sizeof *from);
+		}
 }
 
 static int
@@ -639,6 +713,10 @@ ask_probes(struct made *m)
 	m->best = xaligned(m->n_thread, sizeof *m->best);
 	o->level = xmalloc(POOL_INDEX_LEVELS, sizeof *o->level);
 	o->found = xmalloc(POOL_INDEX_FOUND, sizeof *o->found);
+	o->rule = xmalloc(POOL_INDEX_CHOICES, sizeof *o->rule);
+	for (size_t r = 0; r < N_RULE; r++)
+		m->level[r] = xmalloc((size_t)POOL_INDEX_CHOICES * N_KIND * N_EACH, sizeof *m->level[r]);
+	m->cost = xmalloc(N_PROBE / COST_EACH * N_RULE * POOL_INDEX_CHOICES, sizeof *m->cost);
 	for (size_t p = 0; p < N_PROBE; p++)
 		make_probe(m, p);
 	for (size_t t = 0; t < m->n_thread; t++)
@@ -657,10 +735,14 @@ ask_probes(struct made *m)
 				if (m->best[t].score[p][k] > -FLT_MAX)
 					consider(&m->best[0], p, m->best[t].score[p][k], m->best[t].place[p][k]);
 	thread_for(m->n_thread, N_PROBE, judge_probe, m);
-	for (size_t i = 0; i < POOL_INDEX_LEVELS; i += N_EACH)
-		qsort(o->level + i, N_EACH, sizeof *o->level, by_value);
-	for (size_t i = 0; i < POOL_INDEX_FOUND; i += N_EACH)
-		qsort(o->found + i, N_EACH, sizeof *o->found, by_value);
+	for (size_t r = 0; r < N_RULE; r++)
+		for (size_t i = 0; i < POOL_INDEX_CHOICES * N_KIND; i++)
+			qsort(m->level[r] + i * N_EACH, N_EACH, sizeof *m->level[r], by_value);
+	thread_for(m->n_thread, N_PROBE / COST_EACH, cost_probe, m);
+	choose_rules(m);
+	for (size_t r = 0; r < N_RULE; r++)
+		free(m->level[r]);
+	free(m->cost);
 	free(m->best);
 	free(m->mass);
 	free(m->spread);
@@ -708,6 +790,7 @@ pool_index_made_free(struct pool_index_made *o)
 	free(o->run_cluster);
 	free(o->level);
 	free(o->found);
+	free(o->rule);
 	*o = (struct pool_index_made){0};
 }
 

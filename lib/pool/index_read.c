@@ -71,6 +71,12 @@ pool_index_read(struct segment *s, size_t i_segment, size_t dim, struct fault *f
 	if (get(s, i_segment, "found", TENSOR_F32, 3, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_KINDS, POOL_INDEX_PROBES }, 0, &v, f) < 0)
 		return -1;
 	x->found = v.at;
+	if (get(s, i_segment, "rule", TENSOR_U8, 2, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES + 1 }, 1, &v, f) < 0)
+		return -1;
+	x->rule = v.at;
+	for (size_t i = 0; i < POOL_INDEX_CHOICES; i++)
+		if (x->rule[i] >= POOL_INDEX_RULES)
+			return fault(f, EX_DATAERR, "%s: damaged: the index has a rule %u", tensor_path(s->file), x->rule[i]);
 	if (get(s, i_segment, "row", TENSOR_U32, 1, &s->n, 0, &v, f) < 0)
 		return -1;
 	s->index_row = v.at;

@@ -95,6 +95,7 @@ struct pool_index_made {        /* as struct pool_index, owned */
 	uint16_t *centre, *spread;
 	uint32_t *start, *row, *cell_run, *run_start, *run_cluster;
 	float *level, *found;
+	uint8_t *rule;
 };
 /* Takes the cost of a few passes over the rows with some hundred queries each, and 28 kB of memory a cell. */
 void pool_index_make(const struct pool_index_rows *rows, size_t n_thread, struct pool_index_made *out);

@@ -61,9 +61,11 @@ void pool_trust(struct pool *p);
  */
 enum { POOL_INDEX_ROWS = 4096,  /* a segment of fewer has none */
 	POOL_INDEX_KINDS = 3, POOL_INDEX_PROBES = 256,  /* of each kind */
-	POOL_INDEX_SHARPS = 9, POOL_INDEX_SHARES = 16,
+	POOL_INDEX_SHARPS = 8, POOL_INDEX_SHARES = 16,
+	POOL_INDEX_RULES = 3,           /* what a level is a share of, see below */
 	POOL_INDEX_FOUND = POOL_INDEX_SHARPS * POOL_INDEX_KINDS * POOL_INDEX_PROBES,
-	POOL_INDEX_LEVELS = POOL_INDEX_FOUND * POOL_INDEX_SHARES };
+	POOL_INDEX_LEVELS = POOL_INDEX_FOUND * POOL_INDEX_SHARES,
+	POOL_INDEX_CHOICES = POOL_INDEX_SHARPS * (POOL_INDEX_SHARES + 1) };
 #define POOL_INDEX_SHARP_FIRST 20.
 double pool_index_sharp(size_t g);              /* 20 2^(g / 2), g < POOL_INDEX_SHARPS */
 double pool_index_share(size_t s);              /* 2^-(s + 1), s < POOL_INDEX_SHARES */
@@ -78,6 +80,9 @@ struct pool_index {
 	const uint32_t *run_cluster;    /* [n_run] */
 	const float *level;             /* [SHARPS][SHARES][KINDS][PROBES], of each kind ascending */
 	const float *found;             /* [SHARPS][KINDS][PROBES], the same */
+	/* Cells go by the mass foretold, the greatest first; a level is of those behind some cell: with rule 0 their mass foretold, of
+	   the true mass of all rows; with rule 1 that at half the sharpness, and with rule 2 their rows, of what all cells have. */
+	const uint8_t *rule;            /* [SHARPS][SHARES + 1], the last of each for found */
 };
 /* The index of the largest segment that has one. 1 with *out filled in, its bytes verified, 0: there is none, -1 with *f set. */
 int pool_index(struct pool *p, struct pool_index *out, struct fault *f);

@@ -1,7 +1,8 @@
 /* sublinear.c - attention by an index: time as the pool grows, and whether what is promised is kept
    usage: sublinear make N DIM FILE [GROUP [STORE]]    a pool of N rows in groups of about GROUP (250), with an index
           sublinear time FILE...                       milliseconds a query, by the index and exact; recall of the ten best
-          sublinear promise FILE N E D                 of N queries, how many had more than E unread
+          sublinear promise FILE N E D [MOST]          of N queries, how many had more than E unread; MOST: share of rows beyond
+                                                       which all are read
    Rows: a group has a centre near one of 200 subjects, in directions that weigh less and less, as those of texts do; a row is
    its group's centre with noise of length .4. Groups grow in number with the pool, not in size. */
 #include <math.h>
@@ -317,10 +318,11 @@ main(int argc, char *argv[])
 		}
 		return 0;
 	}
-	if (argc == 6 && strcmp(argv[1], "promise") == 0) {
+	if (argc >= 6 && strcmp(argv[1], "promise") == 0) {
 		size_t n = strtoul(argv[3], NULL, 10);
 		double epsilon = strtod(argv[4], NULL), delta = strtod(argv[5], NULL);
 		open_asking(&a, argv[2]);
+		a.set.read_most = argc > 6 ? strtod(argv[6], NULL) : 0;
 		for (int known = 0; known < 2; known++) {
 			struct score s = {0};
 			compare(&a, n / 2, (size_t)known * n, known, known ? .2 : 0, epsilon, delta, &s);
