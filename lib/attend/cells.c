@@ -313,7 +313,9 @@ read_first(struct cells *c)
 {
 	const struct pool_index *x = c->a->pool.index;
 
-	for (double below = 1; c->n < 4 * c->a->n_top || c->heap.n < c->heap.n_max; below *= 2) {
+	size_t n_other = c->n;
+
+	for (double below = 1; c->n - n_other < 4 * c->a->n_top || c->heap.n < c->heap.n_max; below *= 2) {
 		if ((double)c->n > read_most(c->a))
 			return 0;
 		for (size_t k = 0; k < x->n_cell; k++)
