@@ -1,5 +1,5 @@
-/* cells.c - attention by an index against the exact one: what is promised is kept, over pools made to break it; the same bytes
-   for any threads, batch and order; an index changes nothing else */
+/* cells.c - attention by an index against the exact one: what is promised is kept, over pools made to break it; the
+   same bytes for any threads, batch and order; an index changes nothing else */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +163,8 @@ make_queries(double length)
 		}
 		for (size_t c = 0; c < N_CLUSTER; c++)
 			bonus[i][c] = rng_uniform(&r);
-		query[i] = (struct attend_query){ .x = asked[i], .user_mean = i % 2 ? user[i] : NULL, .query_weight = .9, .variances = variances,
+		query[i] = (struct attend_query){ .x = asked[i], .user_mean = i % 2 ? user[i] : NULL, .query_weight = .9,
+		    .variances = variances,
 		    .bonus = i % 3 == 2 ? bonus[i] : NULL };
 	}
 }
@@ -182,7 +183,8 @@ rows_of(struct pool *p, struct pool_index *index)
 static struct attend_settings
 settings(double beta)
 {
-	return (struct attend_settings){ .gain = 2, .beta = beta, .alpha = .05 * beta, .kappa = .2, .lambda = 400, .query_var = 0, .n_top = 10,
+	return (struct attend_settings){ .gain = 2, .beta = beta, .alpha = .05 * beta, .kappa = .2, .lambda = 400,
+	    .query_var = 0, .n_top = 10,
 	    .n_thread = 1 };
 }
 
@@ -228,18 +230,21 @@ promise(const char *name, void (*make)(void), double beta, double length, double
 		double o = off(whole, part, i, N);
 		n_broken += o > epsilon;
 		n_index += some[i].confidence < 1;
-		n_wrong += some[i].certificate > epsilon || (some[i].confidence == 1 && o > some[i].certificate + 1e-6) || !(some[i].read <= 1);
+		n_wrong += some[i].certificate > epsilon || (some[i].confidence == 1 && o > some[i].certificate + 1e-6) ||
+		    !(some[i].read <= 1);
 		least_read = fmin(least_read, some[i].read);
 		for (size_t k = 0; k < 10; k++)
 			for (size_t m = 0; m < 10; m++)
 				n_found += exact[i].item[k].logit == some[i].item[m].logit && (k == m || exact[i].item[k].row == some[i].item[m].row);
 	}
-	claim((double)n_broken <= delta * N_QUERY, "%s: of %d queries no more than %g are off by more than %g (by the index: %zu)", name, N_QUERY,
+	claim((double)n_broken <= delta * N_QUERY,
+	    "%s: of %d queries no more than %g are off by more than %g (by the index: %zu)", name, N_QUERY,
 	    delta * N_QUERY, epsilon, n_index);
 	claim(n_wrong == 0, "%s: certificates are within epsilon, and true where they are no matter of chance", name);
 	claim(n_found >= 99 * N_QUERY / 10, "%s: of the ten best 99 in 100 are found", name);
 	if (make == groups && length == 1)
-		claim(n_index >= N_QUERY / 2 && least_read < .2, "%s: most are answered by the index, the least reads %g", name, least_read);
+		claim(n_index >= N_QUERY / 2 && least_read < .2, "%s: most are answered by the index, the least reads %g", name,
+		    least_read);
 	attend_free(part);
 	attend_free(whole);
 	pool_close(p);
@@ -248,7 +253,8 @@ promise(const char *name, void (*make)(void), double beta, double length, double
 static int
 same(const struct attend_result *s, const struct attend_result *t)
 {
-	int r = s->n_item == t->n_item && s->entropy_nats == t->entropy_nats && s->uncertainty == t->uncertainty && s->read == t->read &&
+	int r = s->n_item == t->n_item && s->entropy_nats == t->entropy_nats && s->uncertainty == t->uncertainty &&
+	    s->read == t->read &&
 	    s->certificate == t->certificate && memcmp(s->z, t->z, DIM * sizeof *s->z) == 0;
 
 	for (size_t k = 0; r && k < s->n_item; k++)
@@ -340,7 +346,8 @@ grown(void)
 		for (size_t k = 0; k < 10; k++)
 			n_late += some[i].item[k].row >= N - 300;
 	}
-	claim(n_off == 0 && n_late > 0 && n_index >= N_QUERY / 3, "%zu of %d queries are answered by the index, and %zu items are of rows that were added later", n_index,
+	claim(n_off == 0 && n_late > 0 && n_index >= N_QUERY / 3, "%zu of %d queries are answered by the index, and "
+	    "%zu items are of rows that were added later", n_index,
 	    N_QUERY, n_late);
 	attend_free(part);
 	attend_free(whole);
@@ -350,7 +357,8 @@ grown(void)
 	claim(pool_write("m", p, 0, N, NULL, NULL, 2, &f) == 0, "it is written anew");
 	claim(pool_write("s", p, 0, N, NULL, &(struct pool_whole){ N, 0, .1 }, 2, &f) == 0, "and as a shard");
 	pool_close(p);
-	struct pool *m = pool_open((const char *[]){ "m" }, 1, NULL, NULL, &f), *s = pool_open((const char *[]){ "s" }, 1, NULL, NULL, &f);
+	struct pool *m = pool_open((const char *[]){ "m" }, 1, NULL, NULL, &f), *s = pool_open((const char *[]){ "s" }, 1,
+	    NULL, NULL, &f);
 	claim(pool_index(m, &index, &f) == 1 && index.n == N && pool_check(m, &f) == 0, "then the index is over all its rows");
 	claim(pool_index(s, &index, &f) == 0, "and a shard has none");
 	pool_close(m);

@@ -1,5 +1,5 @@
-/* Attention that reads few rows: those of the cells of an index that are foretold most of the mass; what is left unread is held
-   to what probes told of such cells, and sampled. hare(7) has what of this is a theorem. Each query is one thread's. */
+/* Attention that reads few rows: those of the cells of an index that are foretold most of the mass. What is left unread is
+   held to what probes told of such cells, and sampled; hare(7) has what of this is a theorem. A query is one thread's. */
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -177,7 +177,8 @@ sum_read(struct cells *c, double best, double temperature, double *of_cells, dou
 	for (size_t k = 0; k < c->n_piece; k++) {
 		const struct piece *p = &c->piece[k];
 		memcpy(c->w->near, c->score + p->at, p->n * sizeof *c->score);
-		a->kernel->weigh(c->w->near, a->query[c->i].bonus ? c->add + p->at : NULL, p->n, a->set.beta, best, 1 / temperature, LOGIT_FLOOR, sum);
+		a->kernel->weigh(c->w->near, a->query[c->i].bonus ? c->add + p->at : NULL, p->n, a->set.beta, best,
+		    1 / temperature, LOGIT_FLOOR, sum);
 		*of_all += sum[0];
 		*of_cells += p->is_place ? sum[0] : 0;
 	}
@@ -226,7 +227,8 @@ quantile(const float *sorted, double alpha)
 {
 	double k = floor(alpha * (POOL_INDEX_PROBES + 1));
 
-	return k >= 1 ? sorted[k < POOL_INDEX_PROBES ? (size_t)k - 1 : POOL_INDEX_PROBES - 1] : sorted[0] * alpha * (POOL_INDEX_PROBES + 1);
+	return k >= 1 ? sorted[k < POOL_INDEX_PROBES ? (size_t)k - 1 : POOL_INDEX_PROBES - 1] :
+	    sorted[0] * alpha * (POOL_INDEX_PROBES + 1);
 }
 
 /* What may be left unread: by each of some rules no more than its level, which is that of the hardest kind of probes. */
@@ -247,8 +249,8 @@ add_limits(const struct cells *c, double temperature, size_t share, double alpha
 	if (!(g >= 0 && g + 1 < POOL_INDEX_SHARPS))
 		return -1;
 	for (size_t k = (size_t)g; k < (size_t)g + 2; k++) {
-		const float *sorted = share < POOL_INDEX_SHARES ? x->level + (k * POOL_INDEX_SHARES + share) * POOL_INDEX_KINDS * POOL_INDEX_PROBES :
-		    x->found + k * POOL_INDEX_KINDS * POOL_INDEX_PROBES;
+		size_t at = share < POOL_INDEX_SHARES ? k * POOL_INDEX_SHARES + share : k;
+		const float *sorted = (share < POOL_INDEX_SHARES ? x->level : x->found) + at * POOL_INDEX_KINDS * POOL_INDEX_PROBES;
 		double level = INFINITY;
 		for (size_t kind = 0; kind < POOL_INDEX_KINDS; kind++)
 			level = fmin(level, quantile(sorted + kind * POOL_INDEX_PROBES, alpha));
@@ -312,7 +314,6 @@ static int
 read_first(struct cells *c)
 {
 	const struct pool_index *x = c->a->pool.index;
-
 	size_t n_other = c->n;
 
 	for (double below = 1; c->n - n_other < 4 * c->a->n_top || c->heap.n < c->heap.n_max; below *= 2) {
@@ -361,8 +362,9 @@ find_best(struct cells *c, double alpha)
 /* -- sampling -- */
 
 /* Rows drawn from the unread cells, as often as is foretold of them. With p the chance of a row, X = min(Y / p, most) lies
-   between 0 and most, and its mean is the sum of min(Y, most p): so the empirical Bernstein bound of Maurer and Pontil (2009,
-   theorem 11: independent, not of one distribution) holds for it whatever was foretold. One draw for each of N_DRAW equal parts.
+   between 0 and most, and its mean is the sum of min(Y, most p): so the empirical Bernstein bound of Maurer and Pontil
+   (2009, theorem 11: independent, not of one distribution) holds for it whatever was foretold. One draw for each of
+   N_DRAW equal parts.
    *bound is of the sum of min(Y, most p) over the unread, Y = exp((l - best) / T). */
 static int
 sample_unread(struct cells *c, double best, double temperature, double most, double delta, uint64_t round, double *bound)
@@ -389,7 +391,8 @@ sample_unread(struct cells *c, double best, double temperature, double most, dou
 			before += cell == SIZE_MAX ? 0 : c->told[cell];
 			cell = next++;
 		}
-		size_t n = x->start[cell + 1] - x->start[cell], place = x->start[cell] + (size_t)(chance * (double)n), run = x->cell_run[cell];
+		size_t n = x->start[cell + 1] - x->start[cell], place = x->start[cell] + (size_t)(chance * (double)n),
+		    run = x->cell_run[cell];
 		struct piece p = { 0, 1, place, 1 };
 		struct attend_span s;
 		const uint32_t *row;
@@ -516,7 +519,7 @@ by_cells(struct cells *c)
 	int r = find_best(c, delta / 2);
 	for (uint64_t round = 0; r > 0 && round < N_ROUND; round++) {
 		double of_cells, of_all;
-		struct limits limits = { .n = 0 }, further = { .n = 0 };
+		struct limits limits = { .n = 0 };
 		struct rest rest;
 		size_t n_before = c->n;
 		memcpy(c->kept, c->heap.item, a->n_top * sizeof *c->kept);
@@ -531,19 +534,12 @@ by_cells(struct cells *c)
 		sum_read(c, best, temperature, &of_cells, &of_all);
 		if ((r = read_down_to(c, &limits, deeper, of_cells * unit, &rest)) <= 0)
 			return r;
-		if (c->n > n_before) {       /* T may have moved */
+		if (c->n > n_before) {  /* T may have moved */
 			if (memcmp(c->kept, c->heap.item, a->n_top * sizeof *c->kept) != 0)
 				continue;
 			sum_read(c, best, temperature, &of_cells, &of_all);
 		}
-		/* probes may say more than was asked for */
-		size_t s = share;
-		for (; s + 1 < POOL_INDEX_SHARES; s++) {
-			further.n = 0;
-			if (add_limits(c, temperature, s + 1, delta / 2, &further) < 0 || !is_within(&further, &rest, NULL, 1))
-				break;
-		}
-		double allowed = epsilon / (1 - epsilon) * of_all * (1 - 1e-5), p = pool_index_share(s);
+		double allowed = epsilon / (1 - epsilon) * of_all * (1 - 1e-5), p = pool_index_share(share);
 		double by_probes = p / (1 - p) * of_cells, part = delta / 4 * exp2(-(double)round), by_sample;
 		double most = (allowed - by_probes) * .5 * 3 * (N_DRAW - 1) / (7 * log(2 / part));
 		if (sample_unread(c, best, temperature, most, part, round, &by_sample) < 0)

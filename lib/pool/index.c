@@ -49,7 +49,8 @@ row_at(const struct made *m, size_t i, float *out)
 {
 	const struct pool_index_rows *in = m->in;
 
-	pool_decode(in->store, (const char *)in->x + i * m->dim * pool_store_size(in->store), in->scale ? in->scale + i : NULL, 1, m->dim, out);
+	pool_decode(in->store, (const char *)in->x + i * m->dim * pool_store_size(in->store), in->scale ? in->scale + i : NULL,
+	    1, m->dim, out);
 }
 
 /* Scores of rows less half the squared length of a centre: the largest is that of the nearest. */
@@ -403,8 +404,8 @@ fast_exp(float x)
 	return x < -87 ? 0 : e * scale.f;
 }
 
-/* Rows' scores [n][N_PROBE] add to the mass [N_SHARP][N_PROBE] of their cell: sharpness goes by roots of 2 from the first on,
-   so every second one is the square of one before. */
+/* Rows' scores [n][N_PROBE] add to the mass [N_SHARP][N_PROBE] of their cell: sharpness goes by roots of 2 from
+   the first on, so every second one is the square of one before. */
 static inline __attribute__((always_inline)) void
 add_mass(const float *restrict score, size_t n, const float *restrict reference, float *restrict mass)
 {
@@ -585,8 +586,8 @@ line_up(const struct made *m, size_t p, size_t g, const float *u, const float *v
 			cell[c].told[r] = all[r] > 0 && isfinite(all[r]) ? cell[c].told[r] / all[r] : INFINITY;
 }
 
-/* How little may be foretold of the cells that are left, by each rule, for them to hold no more than a share of the mass; and
-   for the ten best rows to be among those before. */
+/* How little may be foretold of the cells that are left, by each rule, for them to hold no more than a share of
+   the mass; and for the ten best rows to be among those before. */
 static void
 judge_probe(void *arg, size_t p, size_t worker)
 {

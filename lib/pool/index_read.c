@@ -6,7 +6,8 @@
 #include "pool/inside.h"
 
 static int
-get(struct segment *s, size_t i_segment, const char *name, enum tensor_type type, size_t n_dim, const size_t *shape, int verify,
+get(struct segment *s, size_t i_segment, const char *name, enum tensor_type type, size_t n_dim, const size_t *shape,
+    int verify,
     struct tensor *out, struct fault *f)
 {
 	struct buf b = {0};
@@ -64,11 +65,13 @@ pool_index_read(struct segment *s, size_t i_segment, size_t dim, struct fault *f
 	if (get(s, i_segment, "run_start", TENSOR_U32, 1, &n_run_edge, 1, &v, f) < 0)
 		return -1;
 	x->run_start = v.at;
-	if (get(s, i_segment, "level", TENSOR_F32, 4, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES, POOL_INDEX_KINDS, POOL_INDEX_PROBES }, 0,
+	if (get(s, i_segment, "level", TENSOR_F32, 4, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES, POOL_INDEX_KINDS,
+	    POOL_INDEX_PROBES }, 0,
 	    &v, f) < 0)
 		return -1;
 	x->level = v.at;
-	if (get(s, i_segment, "found", TENSOR_F32, 3, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_KINDS, POOL_INDEX_PROBES }, 0, &v, f) < 0)
+	if (get(s, i_segment, "found", TENSOR_F32, 3, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_KINDS, POOL_INDEX_PROBES },
+	    0, &v, f) < 0)
 		return -1;
 	x->found = v.at;
 	if (get(s, i_segment, "rule", TENSOR_U8, 2, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES + 1 }, 1, &v, f) < 0)
@@ -88,7 +91,8 @@ pool_index_read(struct segment *s, size_t i_segment, size_t dim, struct fault *f
 			return -1;
 		s->index_scale = v.at;
 	}
-	int right = n_run > 0 && are_edges(x->start, n_cell, s->n) && are_edges(x->cell_run, n_cell, n_run) && are_edges(x->run_start, n_run, s->n);
+	int right = n_run > 0 && are_edges(x->start, n_cell, s->n) && are_edges(x->cell_run, n_cell, n_run) &&
+	    are_edges(x->run_start, n_run, s->n);
 	for (size_t c = 0; right && c <= n_cell; c++)
 		right = x->run_start[x->cell_run[c]] == x->start[c];
 	if (!right)
@@ -119,7 +123,8 @@ pool_index(struct pool *p, struct pool_index *out, struct fault *f)
 		return 0;
 	*out = s->index;
 	size_t n_byte = s->n_cell * p->dim * sizeof *out->centre;
-	if (!p->trusting && (tensor_verify(s->file, out->centre, n_byte, f) < 0 || tensor_verify(s->file, out->spread, n_byte, f) < 0))
+	if (!p->trusting && (tensor_verify(s->file, out->centre, n_byte, f) < 0 || tensor_verify(s->file, out->spread,
+	    n_byte, f) < 0))
 		return -1;
 	if (tensor_verify(s->file, out->level, POOL_INDEX_LEVELS * sizeof *out->level, f) < 0 ||
 	    tensor_verify(s->file, out->found, POOL_INDEX_FOUND * sizeof *out->found, f) < 0)

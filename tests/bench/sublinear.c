@@ -1,10 +1,10 @@
 /* sublinear.c - attention by an index: time as the pool grows, and whether what is promised is kept
-   usage: sublinear make N DIM FILE [GROUP [STORE]]    a pool of N rows in groups of about GROUP (250), with an index
+   usage: sublinear make N DIM FILE [GROUP [STORE]]    a pool of N rows in groups of about GROUP, sqrt(N), with an index
           sublinear time FILE...                       milliseconds a query, by the index and exact; recall of the ten best
-          sublinear promise FILE N E D [MOST]          of N queries, how many had more than E unread; MOST: share of rows beyond
-                                                       which all are read
-   Rows: a group has a centre near one of 200 subjects, in directions that weigh less and less, as those of texts do; a row is
-   its group's centre with noise of length .4. Groups grow in number with the pool, not in size. */
+          sublinear promise FILE N E D [MOST]          of N queries, how many were off by more than E; MOST: share of
+                                                       rows beyond which all are read
+   Rows: a group has a centre near one of 200 subjects, in directions that weigh less and less, as those of texts do; a
+   row is its group's centre with noise of length .4. Groups grow in number and in size, both as sqrt(N). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ make_pool(size_t n, size_t dim, const char *path, size_t n_each, const char *sto
 {
 	struct fault f;
 	struct pool_format format = { .has_index = 1 };
-	struct make m = { .dim = dim, .n_group = n / n_each + 1, .x = xaligned(4096 * dim, sizeof *m.x), .cluster = xmalloc(4096, sizeof *m.cluster) };
+	struct make m = { .dim = dim, .n_group = n / n_each + 1, .x = xaligned(4096 * dim, sizeof *m.x),
+	    .cluster = xmalloc(4096, sizeof *m.cluster) };
 	struct pool_builder *b = pool_create(path, dim, "00000000000000000000000000000000", N_CLUSTER, NULL, 0, &f);
 	double t = now_ms();
 
@@ -107,7 +108,8 @@ make_pool(size_t n, size_t dim, const char *path, size_t n_each, const char *sto
 	double half = now_ms();
 	if (pool_commit(b, &f) < 0)
 		stop(&f);
-	printf("%zu rows x %zu in %zu groups, %s: %.1f s, and %.1f s for ids, sums and index\n", n, dim, m.n_group, store, (half - t) / 1e3,
+	printf("%zu rows x %zu in %zu groups, %s: %.1f s, and %.1f s for ids, sums and index\n", n, dim, m.n_group, store,
+	    (half - t) / 1e3,
 	    (now_ms() - half) / 1e3);
 	free(m.centre);
 	free(m.x);
@@ -153,7 +155,8 @@ open_asking(struct asking *a, const char *path)
 	double sd = pool_score_sd(a->pool, a->mean);
 	a->rows = attending_pool(a->pool, a->mean);
 	a->rows.index = &a->index;
-	a->set = (struct attend_settings){ .gain = 2, .beta = attend_beta(pool_n(a->pool), a->dim, sd), .kappa = 0, .lambda = 100, .query_var = .05,
+	a->set = (struct attend_settings){ .gain = 2, .beta = attend_beta(pool_n(a->pool), a->dim, sd), .kappa = 0,
+	    .lambda = 100, .query_var = .05,
 	    .n_top = 10, .n_thread = thread_count() };
 	a->x = xcalloc(BATCH * a->dim, sizeof *a->x);
 	a->user = xcalloc(BATCH * a->dim, sizeof *a->user);
@@ -168,8 +171,8 @@ close_asking(struct asking *a)
 	pool_close(a->pool);
 }
 
-/* Query number k: a row with noise of length .6, as a question is to its answer; of somebody known, whose taste, of length .4,
-   lies where another row and its neighbours are. */
+/* Query number k: a row with noise of length .6, as a question is to its answer; of somebody known, whose taste, of
+   length .4, lies where another row and its neighbours are. */
 static void
 make_query(struct asking *a, size_t at, size_t k, int is_known)
 {
@@ -193,7 +196,8 @@ make_query(struct asking *a, size_t at, size_t k, int is_known)
 		length += (taste[d] - a->mean[d]) * (taste[d] - a->mean[d]);
 	for (size_t d = 0; d < a->dim; d++)
 		u[d] = .4 * (taste[d] - a->mean[d]) / sqrt(length);
-	a->query[at] = (struct attend_query){ .x = x, .user_mean = is_known ? u : NULL, .query_weight = 1, .variances = variances, .user = &a->dim };
+	a->query[at] = (struct attend_query){ .x = x, .user_mean = is_known ? u : NULL, .query_weight = 1,
+	    .variances = variances, .user = &a->dim };
 	free(taste);
 	free(row);
 }
@@ -205,7 +209,8 @@ struct score {
 };
 
 static void
-compare(struct asking *a, size_t n_query, size_t first, int is_known, double kappa, double epsilon, double delta, struct score *s)
+compare(struct asking *a, size_t n_query, size_t first, int is_known, double kappa, double epsilon, double delta,
+    struct score *s)
 {
 	struct fault f;
 	struct attend_settings set = a->set;
@@ -298,10 +303,12 @@ main(int argc, char *argv[])
 	if (mat_check(&f) < 0)
 		stop(&f);
 	if (argc >= 5 && strcmp(argv[1], "make") == 0)
-		return make_pool(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), argv[4], argc > 5 ? strtoul(argv[5], NULL, 10) : 250,
+		return make_pool(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), argv[4],
+		    argc > 5 ? strtoul(argv[5], NULL, 10) : (size_t)sqrt(strtod(argv[2], NULL)),
 		    argc > 6 ? argv[6] : "int8");
 	if (argc >= 3 && strcmp(argv[1], "time") == 0) {
-		printf("# rows, cells, who, ms a query by the index, share of queries it answered, ms exact; share read, certificate, recall of ten\n");
+		printf("# rows, cells, who, ms a query by the index, share of queries it answered, ms exact; "
+		    "share read, certificate, recall of ten\n");
 		for (int i = 2; i < argc; i++) {
 			open_asking(&a, argv[i]);
 			pool_trust(a.pool);
@@ -326,7 +333,8 @@ main(int argc, char *argv[])
 		for (int known = 0; known < 2; known++) {
 			struct score s = {0};
 			compare(&a, n / 2, (size_t)known * n, known, known ? .2 : 0, epsilon, delta, &s);
-			printf("%zu rows, %s users, E %g, D %g: %zu queries, %zu by the index; more than E off in %zu; most %.2g; share read %.4f; "
+			printf("%zu rows, %s users, E %g, D %g: %zu queries, %zu by the index; "
+			    "more than E off in %zu; most %.2g; share read %.4f; "
 			    "recall of ten %.4f\n", pool_n(a.pool), who[known], epsilon, delta, s.n, s.n_index, s.n_broken, s.most_off,
 			    s.sum_read / (double)s.n, s.n_top ? (double)s.n_found / (double)s.n_top : 1);
 			fflush(stdout);
