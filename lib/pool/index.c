@@ -53,6 +53,38 @@ largest(const float *v, size_t n)
 	return best;
 }
 
+/* k-means++ (Arthur and Vassilvitskii 2007): each next centre is a row drawn with a chance as its squared distance to the
+   nearest one so far. So hardly a group that lies apart is left without. */
+static void
+seed_centres(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, struct rng *r)
+{
+	float *score = xmalloc(n, sizeof *score), *square = xmalloc(n, sizeof *square), *off = xmalloc(n, sizeof *off);
+	size_t next = rng_below(r, n);
+
+	for (size_t i = 0; i < n; i++) {
+		square[i] = (float)mat_dot64(rows + i * dim, rows + i * dim, dim);
+		off[i] = FLT_MAX;
+	}
+	for (size_t c = 0; c < n_centre; c++) {
+		const float *newest = memcpy(centre + c * dim, rows + next * dim, dim * sizeof *centre);
+		double sum = 0, until;
+		mat_mul_vec(1, mat_of(rows, n, dim), 0, newest, 0, score);
+		for (size_t i = 0; i < n; i++) {
+			off[i] = fmaxf(0, fminf(off[i], square[i] + square[next] - 2 * score[i]));
+			sum += off[i];
+		}
+		until = rng_uniform(r) * sum;
+		next = rng_below(r, n);         /* where all rows are centres */
+		for (size_t i = 0; sum > 0 && i < n && until > 0; i++) {
+			until -= off[i];
+			next = off[i] > 0 ? i : next;
+		}
+	}
+	free(off);
+	free(square);
+	free(score);
+}
+
 /* Lloyd's k-means over rows [n][dim], from rows drawn; a centre that no row is nearest to stays where it is. */
 static void
 lloyd(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, int n_round, struct rng r)
@@ -61,10 +93,7 @@ lloyd(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, i
 	double *sum = xmalloc(n_centre * dim, sizeof *sum);
 	size_t *count = xmalloc(n_centre, sizeof *count);
 
-	for (size_t c = 0; c < n_centre; c++) { /* one out of each stretch */
-		size_t from = n * c / n_centre, to = n * (c + 1) / n_centre;
-		memcpy(centre + c * dim, rows + (from + rng_below(&r, to > from ? to - from : 1)) * dim, dim * sizeof *centre);
-	}
+	seed_centres(rows, n, dim, centre, n_centre, &r);
 	for (int round = 0; round < n_round; round++) {
 		halves(centre, n_centre, dim, half);
 		memset(sum, 0, n_centre * dim * sizeof *sum);
