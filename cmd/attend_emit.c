@@ -67,6 +67,8 @@ put_result(void *arg, size_t i, size_t worker)
 	if (attend_wish.has_certificate) {
 		record_put_float(cells, (float)r->certificate);
 		record_put_float(cells, (float)r->read);
+		if (attend_wish.has_confidence)
+			record_put_float(cells, (float)r->confidence);
 	}
 	if (attend_wish.n_choose > 0)
 		put_chosen(a, i, cells);

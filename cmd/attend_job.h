@@ -21,7 +21,7 @@ extern struct attend_wish {
 	const char *text_name;
 	size_t n_choose;
 	uint64_t seed;
-	int explain, no_z, as_list, has_certificate;
+	int explain, no_z, as_list, has_certificate, has_confidence;
 } attend_wish;
 
 /* What the state tells of the people of a batch. */
@@ -38,6 +38,8 @@ struct person {
 struct attending {
 	struct model *model;
 	struct pool *pool;
+	struct pool_index index;        /* of --delta */
+	int has_index;
 	struct state *state;            /* NULL: not given, or not there yet */
 	int has_learnt;                 /* the state has settings, and they are those used */
 	struct belief_prior prior;
@@ -51,7 +53,7 @@ struct attending {
 	int x_column, user_column;      /* -1: none */
 	size_t text_column;
 	size_t n_batch;                 /* rows at once */
-	size_t n_asked, n_known, n_exact;       /* queries so far, those of known users, and those that read all rows */
+	size_t n_asked, n_known, n_exact, n_by_index;   /* queries so far, of known users, that read all rows, or by the index */
 	struct pool_whole whole;        /* that the pool is a shard of, or is itself */
 	struct partial *partial;        /* attend_partial.c's */
 	const char *passes;             /* [records of the batch], 0: is no query; NULL: all are */

@@ -39,10 +39,21 @@ sketch(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault
 	return 0;
 }
 
+static int
+indexed(void *arg, size_t from, size_t n, struct attend_span *out, const uint32_t **row, struct fault *f)
+{
+	struct pool_kept kept;
+
+	if (pool_index_kept(arg, from, n, &kept, row, f) < 0)
+		return -1;
+	*out = (struct attend_span){ (enum attend_type)kept.store, kept.x, kept.scale, NULL, kept.n };
+	return 0;
+}
+
 struct attend_pool
 attending_pool(struct pool *p, const double *mean)
 {
 	return (struct attend_pool){ .n_row = pool_n(p), .dim = pool_dim(p), .n_cluster = pool_n_cluster(p), .mean = mean, .rows = rows,
 	    .cluster = cluster, .span = span,
-	    .sketch = pool_has_sketch(p) ? sketch : NULL, .arg = p };
+	    .sketch = pool_has_sketch(p) ? sketch : NULL, .indexed = indexed, .arg = p };
 }

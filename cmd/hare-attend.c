@@ -31,7 +31,7 @@ static const double LARGEST = 1e12;
 struct attend_wish attend_wish;
 static const char *model_name, *state_name, *npy_path;
 static struct opt_list pool_name;
-static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, query_var = NAN, epsilon = NAN;
+static double alpha = NAN, kappa = NAN, gain = NAN, beta = NAN, query_var = NAN, epsilon = NAN, delta = NAN;
 static size_t n_top = 10;
 static int no_x, trust, partial, merge;
 
@@ -50,10 +50,11 @@ static const struct opt opts[] = {
 	    "model's", NULL, NULL },
 	{ 0, "beta", OPT_REAL, &beta, "B", "scale of the logits; default: from the pool", NULL, NULL },
 	{ 0, "choose", OPT_SIZE, &attend_wish.n_choose, "N", "also draw N items from the attention, with their propensity", NULL, NULL },
-	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws", NULL, NULL },
+	{ 0, "seed", OPT_U64, &attend_wish.seed, "S", "of the draws, and of what --delta samples", NULL, NULL },
 	{ 'e', "explain", OPT_FLAG, &attend_wish.explain, NULL, "one row per item instead: the parts of its logit", NULL, NULL },
 	{ 0, "text", OPT_STRING, &attend_wish.text_name, "COLUMN", "with --explain: also this text column of the pool", NULL, NULL },
 	{ 0, "epsilon", OPT_REAL, &epsilon, "E", "read only what is needed to know the weights within E; 0: all", NULL, NULL },
+	{ 0, "delta", OPT_REAL, &delta, "D", "with --epsilon: more than E may be unread with this chance", NULL, NULL },
 	{ 0, "trust", OPT_FLAG, &trust, NULL, "do not verify vectors and sketches of POOL before they are used", NULL, NULL },
 	{ 0, "partial", OPT_FLAG, &partial, NULL, "what one shard of a pool adds to the answer", NULL, NULL },
 	{ 0, "merge", OPT_FLAG, &merge, NULL, "puts together what all shards have said", NULL, NULL },
@@ -83,6 +84,8 @@ open_whole(struct attending *a, struct pool_whole *whole, struct fault *f)
 		return -1;
 	if (trust)
 		pool_trust(a->pool);
+	if (!isnan(delta) && (a->has_index = pool_index(a->pool, &a->index, f)) < 0)
+		return -1;
 	*whole = pool_whole(a->pool);
 	if (!partial || whole->n == 0)
 		*whole = (struct pool_whole){ pool_n(a->pool), 0, pool_score_sd(a->pool, NULL) };
@@ -122,6 +125,8 @@ open_pool(struct attending *a, struct fault *f)
 		.n_top = n_top,
 		.n_thread = record_options.n_thread,
 		.epsilon = isnan(epsilon) ? 0 : epsilon,
+		.delta = isnan(delta) ? 0 : delta,
+		.seed = attend_wish.seed,
 		.n_whole = whole.n,
 	};
 	a->set.alpha = isnan(alpha) ? a->model->bonus * a->set.beta : alpha;
@@ -167,7 +172,7 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 	    "logit" };
 	static const char *const found[] = { "items", "weights", "entropy", "uncertainty" };
 	static const char *const drawn[] = { "item", "propensity" };
-	static const char *const certified[] = { "certificate", "read" };
+	static const char *const certified[] = { "certificate", "read", "confidence" };
 	const char *name[12];
 	size_t n_name = 0;
 
@@ -188,7 +193,7 @@ open_records(struct attending *a, int n_file, char *const *file, struct fault *f
 			name[n_name++] = record_column_name("z");
 		for (size_t i = 0; i < sizeof found / sizeof *found; i++)
 			name[n_name++] = record_column_name(found[i]);
-		for (size_t i = 0; attend_wish.has_certificate && i < sizeof certified / sizeof *certified; i++)
+		for (size_t i = 0; attend_wish.has_certificate && i < 2 + (size_t)attend_wish.has_confidence; i++)
 			name[n_name++] = record_column_name(certified[i]);
 		for (size_t i = 0; attend_wish.n_choose > 0 && i < sizeof drawn / sizeof *drawn; i++)
 			name[n_name++] = record_column_name(drawn[i]);
@@ -208,6 +213,7 @@ take_scratch(struct attending *a)
 	struct attend_pool pool = { .n_row = 1, .dim = dim, .n_cluster = a->model->n_cluster };
 	if (a->pool)
 		pool = attending_pool(a->pool, a->mean);
+	pool.index = a->has_index ? &a->index : NULL;
 
 	a->set.lambda = a->prior.lambda;
 	a->set.query_var = a->prior.query_var;
@@ -472,8 +478,10 @@ attend_batch_of(struct attending *a, size_t n, struct fault *f)
 		if (attending_ask_state(a, f) < 0 || attend_run(a->attend, a->n_query, a->query, a->result, f) < 0 || attending_emit(a, f) < 0)
 			return -1;
 		a->n_asked += a->n_query;
-		for (size_t i = 0; i < a->n_query; i++)
+		for (size_t i = 0; i < a->n_query; i++) {
 			a->n_exact += a->result[i].read == 1;
+			a->n_by_index += a->result[i].confidence < 1;
+		}
 	}
 	if (stopped)
 		*f = bad;
@@ -520,6 +528,11 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--choose: not together with --explain");
 	if (!isnan(epsilon) && !(epsilon >= 0 && epsilon < 1))
 		opt_usage(p, "--epsilon: expected 0 or more and less than 1, got %g", epsilon);
+	if (!isnan(delta) && !(delta > 0 && delta < 1))
+		opt_usage(p, "--delta: expected more than 0 and less than 1, got %g", delta);
+	if (!isnan(delta) && !(epsilon > 0))
+		opt_usage(p, "--delta: goes with --epsilon, more than 0");
+	attend_wish.has_confidence = !isnan(delta);
 	attend_wish.has_certificate = !isnan(epsilon) && !attend_wish.explain;
 	if (partial && merge)
 		opt_usage(p, "--partial and --merge are two steps");
@@ -545,6 +558,9 @@ run(const struct opt_program *p, int n_operand, char **operand)
 		warnx("%zu quer%s, %zu by known users; %zu rows of %zu, beta %.4g, alpha %.4g, gain %.4g, kappa %.4g",
 		    a.n_asked, a.n_asked == 1 ? "y" : "ies", a.n_known, pool_n(a.pool), a.model->dim, a.set.beta,
 		    a.set.alpha, a.set.gain, a.set.kappa);
+	if (!failed && record_options.verbose && attend_wish.has_confidence)
+		warnx("%zu of them by the index, within %g with confidence %g%s", a.n_by_index, epsilon, 1 - delta, !a.has_index ?
+		    ": the pool has none, see hare-pool(1)" : a.n_by_index < a.n_asked ? "; the others are broad, or the pool is small" : "");
 	if (!failed && record_options.verbose && attend_wish.has_certificate)
 		warnx("%zu of them read the pool whole: %s", a.n_exact, a.pool && pool_has_sketch(a.pool) ?
 		    "attention that is broad, or a small pool" : "it has no sketch, see hare-pool(1)");

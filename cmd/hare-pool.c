@@ -24,7 +24,7 @@ enum { BATCH = 512, TASK_ROWS = 32 };
 
 static const char *model_path, *output, *pool_path, *vectors_path, *tensor_wanted, *npy_path;
 static const char *store_wanted;
-static int normalise, no_x, sketch_wanted, sketch_unwanted;
+static int normalise, no_x, sketch_wanted, sketch_unwanted, index_wanted, index_unwanted;
 static size_t n_shard;
 static struct opt_list pools;
 
@@ -176,6 +176,7 @@ change_format(struct pool_format format)
 	if (store_wanted)
 		pool_store_of(store_wanted, &format.store);     /* one of the choices, so it is there */
 	format.has_sketch = (format.has_sketch || sketch_wanted) && !sketch_unwanted;
+	format.has_index = (format.has_index || index_wanted) && !index_unwanted;
 	return format;
 }
 
@@ -193,6 +194,7 @@ make(struct feed *d, const char *target, int extend, struct fault *f)
 	if (!d->builder)
 		return -1;
 	struct pool_format format = pool_builder_format(d->builder);
+	pool_set_threads(d->builder, record_options.n_thread);
 	if (pool_set_format(d->builder, change_format(format), f) < 0 || feed_all(d, f) < 0) {
 		pool_abort(d->builder);
 		return -1;
@@ -275,6 +277,14 @@ finish(struct pool *pool, struct record_out *out, int ok, const struct fault *f)
 	return status;
 }
 
+static size_t
+n_thread(void)
+{
+	size_t n = record_options.n_thread ? record_options.n_thread : thread_count();
+
+	return n < THREAD_MAX ? n : THREAD_MAX;
+}
+
 static int
 run_merge(const struct opt_program *p, int n_operand, char **operand)
 {
@@ -283,8 +293,8 @@ run_merge(const struct opt_program *p, int n_operand, char **operand)
 	if (!output)
 		opt_usage(p, "expected a file to write: -o POOL");
 	struct pool *pool = open_pools(p, n_operand, operand, &f);
-	struct pool_format format = pool ? change_format(pool_format_of(pool)) : (struct pool_format){ POOL_F32, 0 };
-	return finish(pool, NULL, pool && pool_write(output, pool, 0, pool_n(pool), &format, NULL, &f) == 0, &f);
+	struct pool_format format = pool ? change_format(pool_format_of(pool)) : (struct pool_format){ POOL_F32, 0, 0 };
+	return finish(pool, NULL, pool && pool_write(output, pool, 0, pool_n(pool), &format, NULL, n_thread(), &f) == 0, &f);
 }
 
 static int
@@ -309,7 +319,7 @@ run_shard(const struct opt_program *p, int n_operand, char **operand)
 		buf_clear(&name);
 		/* digits enough that the shell lists shards in their order */
 		buf_printf(&name, "%s.%0*zu", output, n_digit, i);
-		ok = pool_write(buf_string(&name), pool, from, to - from, NULL, &whole, &f) == 0;
+		ok = pool_write(buf_string(&name), pool, from, to - from, NULL, &whole, 1, &f) == 0;
 	}
 	buf_free(&name);
 	return finish(pool, NULL, ok, &f);
@@ -509,6 +519,16 @@ count_bytes(int n_operand, char **operand)
 	return n_byte;
 }
 
+/* Rows that are in the index that is used. */
+static int
+put_indexed(struct pool *pool, struct record_out *out, struct record_row *r, struct fault *f)
+{
+	struct pool_index x;
+	int has = pool_index(pool, &x, f);
+
+	return has < 0 ? -1 : put_count(out, r, "indexed", has ? x.n : 0, f);
+}
+
 static int
 put_info(struct pool *pool, struct record_out *out, uint64_t n_byte, struct fault *f)
 {
@@ -532,7 +552,7 @@ put_info(struct pool *pool, struct record_out *out, uint64_t n_byte, struct faul
 	}
 	struct pool_whole whole = pool_whole(pool);
 	ok = ok && put_pair(out, &r, "store", pool_store_name(pool_format_of(pool).store), f) == 0 &&
-	    put_pair(out, &r, "sketch", pool_has_sketch(pool) ? "yes" : "no", f) == 0 &&
+	    put_pair(out, &r, "sketch", pool_has_sketch(pool) ? "yes" : "no", f) == 0 && put_indexed(pool, out, &r, f) == 0 &&
 	    (whole.n == 0 || (put_count(out, &r, "whole", whole.n, f) == 0 && put_count(out, &r, "begins_at", whole.first, f) == 0));
 	buf_free(&columns);
 	record_row_free(&r);
@@ -550,6 +570,8 @@ run_info(const struct opt_program *p, int n_operand, char **operand)
 }
 
 /* -- the front door -- */
+#define INDEX_OPTIONS \
+	{ 0, "index", OPT_FLAG, &index_wanted, NULL, "also keep an index of the rows, for hare-attend --delta", NULL, NULL },
 #define FORMAT_OPTIONS \
 	{ 0, "store", OPT_CHOICE, &store_wanted, "TYPE", "how vectors are kept: f32 unless given", "f32 f16 bf16 int8", NULL }, \
 	{ 0, "sketch", OPT_FLAG, &sketch_wanted, NULL, "also keep a sketch of each row, for hare-attend --epsilon", NULL, NULL }, \
@@ -574,6 +596,7 @@ run_info(const struct opt_program *p, int n_operand, char **operand)
 
 static const struct opt build_opts[] = {
 	{ 'o', "output", OPT_FILE, &output, "POOL", "the file to write", NULL, NULL },
+	INDEX_OPTIONS
 	INPUT_OPTIONS,
 };
 static const struct opt add_opts[] = {
@@ -584,6 +607,9 @@ static const struct opt merge_opts[] = {
 	{ 'o', "output", OPT_FILE, &output, "POOL", "the file to write", NULL, NULL },
 	POOLS_OPTION,
 	FORMAT_OPTIONS
+	INDEX_OPTIONS
+	{ 0, "no-index", OPT_FLAG, &index_unwanted, NULL, "keep none, where a pool has had one", NULL, NULL },
+	{ 0, "threads", OPT_SIZE, &record_options.n_thread, "N", "threads to use; 0: all processors", NULL, NULL },
 	QUIET_OPTIONS,
 };
 static const struct opt shard_opts[] = {
@@ -607,12 +633,12 @@ static const struct opt get_opts[] = {
 static const struct opt check_opts[] = { POOLS_OPTION, QUIET_OPTIONS };
 
 static const struct opt_program build = { "build", "make a pool of records with ids, texts and vectors",
-	"-m MODEL -o POOL [--store TYPE] [--sketch] [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
+	"-m MODEL -o POOL [--store TYPE] [--sketch] [--index] [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
 	"hare-embed -m skills.model -c title,description skills.csv | hare-pool build -m skills.model -o skills.pool\n", run_build, NULL };
 static const struct opt_program add = { "add", "let a pool grow by records",
 	"-m MODEL -p POOL [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", add_opts,
 	"hare-embed -m skills.model -c title,description new.csv | hare-pool add -m skills.model -p skills.pool\n", run_add, NULL };
-static const struct opt_program merge = { "merge", "several pools into one file of one segment", "-o OUT [--store TYPE] [--sketch | --no-sketch] POOL ...", merge_opts,
+static const struct opt_program merge = { "merge", "several pools into one file of one segment", "-o OUT [--store TYPE] [--sketch | --no-sketch] [--index | --no-index] POOL ...", merge_opts,
 	"hare-pool merge -o all.pool monday.pool tuesday.pool\n", run_merge, NULL };
 static const struct opt_program shard = { "shard", "cut a pool into N files", "-n N -o PREFIX POOL ...", shard_opts,
 	"hare-pool shard -n 4 -o part skills.pool\n", run_shard, NULL };

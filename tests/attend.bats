@@ -663,3 +663,85 @@ PY
 	[[ "$output" == *'--explain'* && "$output" == *'hare-embed -m skills.model'* ]]
 	run -0 hare-attend --version
 }
+
+# rows in groups, in the space of the model m, with an index
+make_cells() {
+	dim=$(hare-pool info "$p" | sed -n 's/^dim,//p')
+	/usr/bin/python3 - "$dim" <<'PY'
+import random, struct, sys
+dim = int(sys.argv[1])
+r = random.Random(4)
+middle = [[r.gauss(0, 1) for _ in range(dim)] for _ in range(150)]
+def near(x, length):
+    y = [a / sum(b * b for b in x) ** .5 + r.gauss(0, 1) * length / dim ** .5 for a in x]
+    n = sum(b * b for b in y) ** .5
+    return " ".join("%.6f" % (b / n) for b in y)
+with open("cells.csv", "w") as f:
+    f.write("id,x\n")
+    for i in range(20000):
+        f.write("c%d,%s\n" % (i, near(middle[r.randrange(150)], .1)))
+with open("ask.csv", "w") as f:
+    f.write("id,x\n")
+    for i in range(12):
+        f.write("q%d,%s\n" % (i, near(middle[i], .2)))
+PY
+	hare-pool build -m "$m" -o cells --normalise --index cells.csv
+}
+
+@test "--delta: by the index, within epsilon, the items of the exact pass; -v and a column tell the confidence" {
+	make_cells
+	hare-pool check cells
+	[ "$(hare-pool info cells | sed -n 's/^indexed,//p')" = 20000 ]
+	hare-attend -m "$m" -p cells --beta 60 --kappa 0 --no-x ask.csv > exact.csv
+	run -0 --separate-stderr hare-attend -v -m "$m" -p cells --beta 60 --kappa 0 --epsilon .01 --delta .05 --no-x ask.csv
+	printf '%s\n' "${lines[@]}" > some.csv
+	[ "${lines[0]}" = 'id,z,items,weights,entropy,uncertainty,certificate,read,confidence' ]
+	# most of them; a query that the index does not help is read whole
+	n=$(column confidence < some.csv | grep -cx 0.95)
+	[ "$n" -ge 6 ]
+	[[ "$stderr" == *"$n of them by the index, within 0.01 with confidence 0.95"* ]]
+	paste <(column confidence < some.csv) <(column read < some.csv) | awk '$1 == .95 && $2 > .2 || $1 != .95 && $1 != 1 || $1 == 1 && $2 != 1 { exit 1 }'
+	column certificate < some.csv | awk '$1 > .01 { exit 1 }'
+	cmp <(column items < exact.csv) <(column items < some.csv)
+	/usr/bin/python3 - <<'PY'
+import csv
+for a, b in zip(csv.DictReader(open('exact.csv')), csv.DictReader(open('some.csv'))):
+    for k in 'z', 'weights':
+        off = max(abs(float(s) - float(t)) for s, t in zip(a[k].split(), b[k].split()))
+        assert off <= .02, (k, off)
+PY
+	# any number of threads, any order; another seed may sample others
+	hare-attend --threads 3 -m "$m" -p cells --beta 60 --kappa 0 --epsilon .01 --delta .05 --no-x ask.csv | cmp - some.csv
+	{ head -n 1 ask.csv; tail -n 3 ask.csv; } | hare-attend -m "$m" -p cells --beta 60 --kappa 0 --epsilon .01 --delta .05 --no-x |
+		tail -n 3 | cmp - <(tail -n 3 some.csv)
+	hare-attend --seed 5 -m "$m" -p cells --beta 60 --kappa 0 --epsilon .01 --delta .05 --no-x ask.csv | column items | cmp - <(column items < exact.csv)
+	# draws come from what was read
+	hare-attend -m "$m" -p cells --beta 60 --kappa 0 --epsilon .01 --delta .05 --choose 2 ask.csv | column propensity | awk 'NF != 2 { exit 1 }'
+}
+
+@test "--delta: without an index, in a small pool, or where attention is broad, what is there without it answers" {
+	make_cells
+	hare-pool merge --no-index -o bare cells
+	hare-pool build -m "$m" -o again --normalise cells.csv
+	cmp bare again
+	# an index changes nothing else
+	cmp <(hare-attend -m "$m" -p bare ask.csv) <(hare-attend -m "$m" -p cells ask.csv)
+	run -0 --separate-stderr hare-attend -v -m "$m" -p bare --epsilon .01 --delta .05 ask.csv
+	[[ "$stderr" == *'0 of them by the index, within 0.01 with confidence 0.95: the pool has none, see hare-pool(1)'* ]]
+	printf '%s\n' "${lines[@]}" | column confidence | sort -u | cmp - <(echo 1)
+	run -0 --separate-stderr hare-attend -v -m "$m" -p cells --beta 2 --epsilon .01 --delta .05 ask.csv
+	[[ "$stderr" == *'0 of them by the index, within 0.01 with confidence 0.95; the others are broad, or the pool is small'* ]]
+	cmp <(hare-attend -m "$m" -p cells --beta 2 ask.csv | column z) <(printf '%s\n' "${lines[@]}" | column z)
+	# a pool too small for an index is built without one
+	hare-pool merge --index -o small "$p"
+	[ "$(hare-pool info small | sed -n 's/^indexed,//p')" = 0 ]
+	hare-attend -m "$m" -p small --epsilon .01 --delta .05 "$q" | column confidence | sort -u | cmp - <(echo 1)
+}
+
+@test "--delta: what is wrong with it is said" {
+	for d in 0 1 -1 x nan; do run -64 hare-attend -m "$m" -p "$p" --epsilon .01 --delta $d "$q"; done
+	run -64 --separate-stderr hare-attend -m "$m" -p "$p" --delta .1 "$q"
+	[[ "${stderr_lines[0]}" == 'hare-attend: --delta: goes with --epsilon, more than 0' ]]
+	run -64 hare-attend -m "$m" -p "$p" --epsilon 0 --delta .1 "$q"
+	run -64 hare-attend -m "$m" -p "$p" --epsilon .1 --delta .1 --partial "$q"
+}

@@ -133,7 +133,7 @@ one_and_many(void)
 	p = pool_open(parts, 4, NULL, NULL, &f);
 	claim(p && rows_are_right(p), "act as one");
 	claim(pool_score_sd(p, cut_mean) == sd && memcmp(mean, cut_mean, sizeof mean) == 0, "with the same spread and mean, bit for bit");
-	claim(pool_write("merged", p, 0, N, NULL, NULL, &f) == 0, "and merge");
+	claim(pool_write("merged", p, 0, N, NULL, NULL, 1, &f) == 0, "and merge");
 	pool_close(p);
 	p = pool_open((const char *[]){ "merged" }, 1, NULL, NULL, &f);
 	claim(p && rows_are_right(p) && pool_check(p, &f) == 0 && pool_n_segment(p) == 1, "into one segment of the same rows");

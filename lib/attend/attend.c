@@ -110,6 +110,7 @@ attend_free(struct attend *a)
 	}
 	free(a->sparse);
 	attend_bound_free(a->bound);
+	attend_cells_free(a->cells, a->set.n_thread);
 	free(a->settled);
 	free(a->by_row);
 	free(a->top);
@@ -548,7 +549,7 @@ attend_finish(const struct settled *at, const struct total *all, struct attend_i
 		z[d] = (float)((double)all->z[d] * Z_UNIT / total);
 	*sum = total;
 	*out = (struct attend_result){ .z = z, .item = top, .entropy_nats = fmax(0, log(total) - sum_el / total), .uncertainty = at->tau,
-	    .temperature = at->temperature, .read = 1 };
+	    .temperature = at->temperature, .read = 1, .confidence = 1 };
 }
 
 static void
@@ -561,7 +562,8 @@ finish(struct attend *a, size_t i)
 	out->n_item = a->set.n_top < a->n_top ? a->set.n_top : a->n_top;
 	if (a->sparse[i].is_sparse) {
 		out->certificate = a->sparse[i].certificate;
-		out->read = (double)a->sparse[i].n / (double)a->pool.n_row;
+		out->read = fmin(1, (double)(a->sparse[i].n + a->sparse[i].n_drawn) / (double)a->pool.n_row);
+		out->confidence = a->sparse[i].is_sampled ? 1 - a->set.delta : 1;
 	}
 }
 
@@ -594,7 +596,8 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 		attend_aim(query[i].x, query[i].query_weight, query[i].user_mean, a->set.gain, a->pool.dim, a->q + i * a->n_pad);
 		if (query[i].bonus && !a->cluster && !a->pool.span && learn_clusters(a, f) < 0)
 			return -1;
-		a->sparse[i].is_sparse = 0;
+		a->sparse[i].is_sparse = a->sparse[i].is_sampled = 0;
+		a->sparse[i].n_drawn = 0;
 		for (size_t t = 0; t < a->set.n_thread; t++) {
 			struct total *total = &a->worker[t].total[i];
 			total->w = total->wl = 0;
@@ -642,6 +645,8 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 	if (!a->pool.sketch || a->pool.n_row < SMALL || a->n_top > a->pool.n_row / 16 || (a->set.epsilon <= 0 && n_query > FEW))
 		return 0;
 	for (size_t i = 0; i < n_query; i++) {
+		if (a->sparse[i].is_sparse)
+			continue;
 		int how = attend_by_bound(a, i, f);
 		if (how < 0)
 			return -1;
@@ -660,6 +665,26 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 	return 1;
 }
 
+/* Queries that are not done yet; those that stand together share their passes. */
+static int
+run_the_rest(struct attend *a, size_t n_query, struct fault *f)
+{
+	int r = 0;
+
+	for (size_t i = 0, end; r == 0 && i < n_query; i = end) {
+		int is_done = a->sparse[i].is_sparse;
+		for (end = i + 1; end < n_query && a->sparse[end].is_sparse == is_done; end++)
+			;
+		a->first = i;
+		a->n_query = end;
+		if (!is_done)
+			r = two_passes(a, f);
+	}
+	a->first = 0;
+	a->n_query = n_query;
+	return r;
+}
+
 int
 attend_run(struct attend *a, size_t n_query, const struct attend_query *query, struct attend_result *result,
     struct fault *f)
@@ -667,10 +692,10 @@ attend_run(struct attend *a, size_t n_query, const struct attend_query *query, s
 	if (attend_begin(a, n_query, query, f) < 0)
 		return -1;
 	a->result = result;
-	int is_done = run_by_bound(a, n_query, f);
-	if (is_done < 0)
+	if (attend_by_cells(a, n_query, f) < 0)
 		return -1;
-	if (!is_done && two_passes(a, f) < 0)
+	int is_done = run_by_bound(a, n_query, f);
+	if (is_done < 0 || (!is_done && run_the_rest(a, n_query, f) < 0))
 		return -1;
 	for (size_t i = 0; i < n_query; i++)
 		finish(a, i);

@@ -23,6 +23,10 @@
  *             all: with R the sum of exp((l - l_best) / T) over what was read and U that of the bounds of the rest, the
  *             total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
  *             would read too much, and in small pools, all rows are
+ *   delta     with an index, cells of rows are read, those foretold most of the mass first, until what probes told of such
+ *             cells when the index was made, and a sample of the unread rows, both say that no more than epsilon of the mass is
+ *             unread, with confidence 1 - delta; hare(7) has what of this is a theorem. T is that of the 64 best rows found.
+ *             The sample follows from the query's numbers and the seed. Cost grows as sqrt(N) in pools that fall into cells
  *   cost      O(N dim) per query: a batch reads the pool once for its scores, and once more those rows that z needs;
  *             one or two queries over a pool with sketches read those first and then each row once;
  *             memory 4 N bytes per query
@@ -37,6 +41,7 @@
 #include "base/rng.h"
 
 struct attend_kernel;
+struct pool_index;
 
 enum { ATTEND_N_SHARP = 64,     /* rows that tau is taken over */
 	ATTEND_TILE = 1024 };           /* rows whose sums are taken together; shards begin at multiples */
@@ -71,6 +76,10 @@ struct attend_pool {
 	int (*span)(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f);
 	/* Sketches of rows, in the same way; NULL: the rows have none. */
 	int (*sketch)(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f);
+	/* An index of rows (pool/pool.h), borrowed, and what places of it hold, with cluster NULL and row [n], their numbers less
+	   that of its first; NULL: there is none. Called from several threads. */
+	const struct pool_index *index;
+	int (*indexed)(void *arg, size_t from, size_t n, struct attend_span *out, const uint32_t **row, struct fault *f);
 	void *arg;
 };
 
@@ -82,7 +91,11 @@ struct attend_settings {
 	double lambda, query_var;       /* of the prior: what is not known of nobody */
 	size_t n_top;           /* items wanted, > 0; the pool may have fewer */
 	size_t n_thread;
-	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches */
+	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches, or
+	                           delta and an index */
+	double delta;           /* 0: always. Else the chance that more than epsilon is unread; below 1 */
+	double read_most;       /* share of the rows beyond which delta reads all; 0: an eighth */
+	uint64_t seed;          /* of what is sampled for delta */
 	size_t n_whole;         /* rows of the pool that this one is a shard of; 0: it is whole */
 	const struct attend_kernel *kernel;     /* kernel.h; NULL: the best of this processor */
 };
@@ -124,6 +137,7 @@ struct attend_result {          /* borrowed until the next attend_run() */
 	double temperature;             /* T */
 	double certificate;             /* of the total variation between the weights told and A, an upper bound; 0: they are A */
 	double read;                    /* share of the rows that were read whole */
+	double confidence;              /* in the certificate: 1, or by the index 1 - delta */
 };
 
 struct attend;
@@ -141,6 +155,9 @@ int attend_run(struct attend *a, size_t n_query, const struct attend_query *quer
 
 /* A_row of query i of the last attend_run(). Rows 80 T or more below the best logit weigh 0. */
 double attend_weight(const struct attend *a, size_t i, size_t row);
+
+/* All of them [n_row]. */
+void attend_weights_of(const struct attend *a, size_t i, double *weight);
 
 /* Draws up to n distinct rows from A of query i, one after the other, each from what is left; propensity is that of
    each given those before. Returns how many: fewer when no row with a weight is left. For different i safe from

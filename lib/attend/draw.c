@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "attend/inside.h"
 #include "base/mem.h"
@@ -28,6 +29,15 @@ attend_weight(const struct attend *a, size_t i, size_t row)
 		if (a->sparse[i].row[k] == row)
 			return a->sparse[i].weight[k] / a->sum[i];
 	return 0;
+}
+
+void
+attend_weights_of(const struct attend *a, size_t i, double *weight)
+{
+	if (a->sparse[i].is_sparse)
+		memset(weight, 0, a->pool.n_row * sizeof *weight);
+	for (size_t k = 0; k < n_weight(a, i); k++)
+		weight[a->sparse[i].is_sparse ? a->sparse[i].row[k] : k] = *weight_of(a, i, k) / a->sum[i];
 }
 
 size_t

@@ -52,6 +52,8 @@ struct sparse {                 /* the rows that a query has read, if not all */
 	float *weight;          /* [n] */
 	size_t n, n_cap, n_cap_weight;
 	double certificate;
+	size_t n_drawn;         /* rows read besides, as a sample */
+	int is_sampled;         /* the certificate is a matter of chance */
 };
 
 struct attend {
@@ -70,6 +72,7 @@ struct attend {
 	struct attend_item *by_row;     /* [n_query_max][n_top] */
 	struct settled *settled;        /* [n_query_max] */
 	struct bound *bound;    /* bound.c's; NULL until it is used */
+	struct cells *cells;    /* [n_thread], cells.c's; NULL until it is used */
 	struct sparse *sparse;  /* [n_query_max] */
 	uint32_t *cluster;      /* [n_row], NULL until a query has a bonus and the pool has no span() */
 	struct worker *worker;  /* [n_thread] */
@@ -130,6 +133,9 @@ int attend_settle_query(struct attend *a, size_t i, struct worker *w);
    0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
 int attend_by_bound(struct attend *a, size_t i, struct fault *f);
 void attend_bound_free(struct bound *b);
+/* By the index, of all queries those that it helps: these are then sparse, and in the totals of the workers. -1 with *f set. */
+int attend_by_cells(struct attend *a, size_t n_query, struct fault *f);
+void attend_cells_free(struct cells *cells, size_t n_thread);
 
 /* Weights, entropy and z of sums over all rows but the best; top [n_top] becomes the items. */
 void attend_finish(const struct settled *at, const struct total *all, struct attend_item *top, size_t n_top, size_t dim, float *z,

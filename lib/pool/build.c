@@ -29,6 +29,11 @@ struct pool_builder {
 	uint64_t *text_end;             /* [n_column], bytes so far */
 	struct pool_sums sums;
 	struct pool_format format;
+	struct spool *vectors;          /* what an index is made of: rows as they are kept, else NULL; then not among the rows */
+	float *scale;                   /* [n_row], of POOL_I8 with an index */
+	uint32_t *cluster;              /* [n_row], with an index */
+	size_t n_scale_cap, n_cluster_cap, n_thread;
+	struct pool_index_made index;
 	int is_copy;                    /* rows are those of a pool, which may have been rounded */
 	struct pool_whole whole;
 	void *kept;                     /* [dim], a row as it is kept */
@@ -103,11 +108,20 @@ pool_set_format(struct pool_builder *b, struct pool_format format, struct fault 
 	if (format.has_sketch && b->dim > MAT_SKETCH_DIM_MAX)
 		return fault(f, EX_DATAERR, "%s: a sketch has at most %d dimensions, not %zu", b->path, MAT_SKETCH_DIM_MAX, b->dim);
 	b->format = format;
+	b->format.has_index = format.has_index && !b->old;
+	spool_free(b->vectors);
+	b->vectors = b->format.has_index ? spool_new(b->path, 1) : NULL;
 	free(b->sketch);
 	free(b->turned);
 	b->sketch = format.has_sketch ? xcalloc(mat_sketch_block(b->dim), 1) : NULL;
 	b->turned = format.has_sketch ? xmalloc(mat_sketch_codes(b->dim), sizeof *b->turned) : NULL;
 	return 0;
+}
+
+void
+pool_set_threads(struct pool_builder *b, size_t n_thread)
+{
+	b->n_thread = n_thread;
 }
 
 void
@@ -180,6 +194,10 @@ pool_abort(struct pool_builder *b)
 	free(b->column);
 	spool_free(b->rows);
 	spool_free(b->ids);
+	spool_free(b->vectors);
+	free(b->scale);
+	free(b->cluster);
+	pool_index_made_free(&b->index);
 	free(b->id_offset);
 	free(b->text_end);
 	pool_sums_free(&b->sums);
@@ -222,9 +240,13 @@ put_vector(struct pool_builder *b, const float *x, struct fault *f)
 
 	pool_encode(b->format.store, x, b->dim, b->kept, &scale);
 	pool_decode(b->format.store, b->kept, &scale, 1, b->dim, b->row);
-	if (spool_put(b->rows, STREAM_X, b->kept, b->dim * pool_store_size(b->format.store), f) < 0 ||
+	if (spool_put(b->vectors ? b->vectors : b->rows, b->vectors ? 0 : STREAM_X, b->kept, b->dim * pool_store_size(b->format.store), f) < 0 ||
 	    (b->format.store == POOL_I8 && spool_put(b->rows, STREAM_SCALE, &scale, sizeof scale, f) < 0))
 		return -1;
+	if (b->vectors && b->format.store == POOL_I8) {
+		b->scale = xgrow(b->scale, &b->n_scale_cap, b->n_row + 1, sizeof *b->scale);
+		b->scale[b->n_row] = scale;
+	}
 	if (b->sketch) {
 		mat_sketch_put(b->sketch, b->n_row % MAT_SKETCH_ROWS, b->row, b->dim, b->turned);
 		if (b->n_row % MAT_SKETCH_ROWS == MAT_SKETCH_ROWS - 1)
@@ -255,6 +277,10 @@ pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster,
 			return -1;
 	b->id_offset = xgrow(b->id_offset, &b->n_id_offset_cap, b->n_row + 2, sizeof *b->id_offset);
 	b->id_offset[b->n_row + 1] = b->id_offset[b->n_row] + id.n;
+	if (b->vectors) {
+		b->cluster = xgrow(b->cluster, &b->n_cluster_cap, b->n_row + 1, sizeof *b->cluster);
+		b->cluster[b->n_row] = c;
+	}
 	b->n_row++;
 	pool_sums_add(&b->sums, b->row);
 	return 0;
@@ -342,6 +368,27 @@ declare(struct tensor_writer *w, size_t i_segment, const char *name, const char 
 }
 
 static void
+declare_index(struct pool_builder *b, struct tensor_writer *w, size_t k)
+{
+	const struct pool_index_made *o = &b->index;
+	size_t n_edge = o->n_cell + 1, n_run_edge = o->n_run + 1;
+
+	declare(w, k, "index.", "centre", TENSOR_F16, 2, (size_t[]){ o->n_cell, b->dim });
+	declare(w, k, "index.", "spread", TENSOR_BF16, 2, (size_t[]){ o->n_cell, b->dim });
+	declare(w, k, "index.", "start", TENSOR_U32, 1, &n_edge);
+	declare(w, k, "index.", "cell_run", TENSOR_U32, 1, &n_edge);
+	declare(w, k, "index.", "run_start", TENSOR_U32, 1, &n_run_edge);
+	declare(w, k, "index.", "run_cluster", TENSOR_U32, 1, &o->n_run);
+	declare(w, k, "index.", "level", TENSOR_F32, 4, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES, POOL_INDEX_KINDS, POOL_INDEX_PROBES });
+	declare(w, k, "index.", "found", TENSOR_F32, 3, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_KINDS, POOL_INDEX_PROBES });
+	declare(w, k, "index.", "rule", TENSOR_U8, 2, (size_t[]){ POOL_INDEX_SHARPS, POOL_INDEX_SHARES + 1 });
+	declare(w, k, "index.", "row", TENSOR_U32, 1, &b->n_row);
+	declare(w, k, "index.", "x", pool_store_tensor(b->format.store), 2, (size_t[]){ b->n_row, b->dim });
+	if (b->format.store == POOL_I8)
+		declare(w, k, "index.", "scale", TENSOR_F32, 1, &b->n_row);
+}
+
+static void
 declare_segment(struct pool_builder *b, struct tensor_writer *w, size_t k)
 {
 	size_t n_id_byte = spool_size(b->ids, 0), n_offset = b->n_row + 1, n_moment = b->dim * (b->dim + 1) / 2;
@@ -362,6 +409,46 @@ declare_segment(struct pool_builder *b, struct tensor_writer *w, size_t k)
 		declare(w, k, "text.", b->column[i], TENSOR_U8, 1, (size_t[]){ spool_size(b->rows, STREAM_TEXT + 2 * i) });
 		declare(w, k, "offset.", b->column[i], TENSOR_U64, 1, &n_offset);
 	}
+	if (b->index.n_cell > 0)
+		declare_index(b, w, k);
+}
+
+/* Rows once more, by place. */
+static int
+put_index(struct pool_builder *b, struct tensor_writer *w, const char *x, struct fault *f)
+{
+	const struct pool_index_made *o = &b->index;
+	size_t row_bytes = b->dim * pool_store_size(b->format.store);
+	int r = 0;
+
+	if (tensor_put(w, o->centre, o->n_cell * b->dim * sizeof *o->centre, f) < 0 ||
+	    tensor_put(w, o->spread, o->n_cell * b->dim * sizeof *o->spread, f) < 0 ||
+	    tensor_put(w, o->start, (o->n_cell + 1) * sizeof *o->start, f) < 0 ||
+	    tensor_put(w, o->cell_run, (o->n_cell + 1) * sizeof *o->cell_run, f) < 0 ||
+	    tensor_put(w, o->run_start, (o->n_run + 1) * sizeof *o->run_start, f) < 0 ||
+	    tensor_put(w, o->run_cluster, o->n_run * sizeof *o->run_cluster, f) < 0 ||
+	    tensor_put(w, o->level, POOL_INDEX_LEVELS * sizeof *o->level, f) < 0 ||
+	    tensor_put(w, o->found, POOL_INDEX_FOUND * sizeof *o->found, f) < 0 ||
+	    tensor_put(w, o->rule, POOL_INDEX_CHOICES * sizeof *o->rule, f) < 0 ||
+	    tensor_put(w, o->row, b->n_row * sizeof *o->row, f) < 0)
+		return -1;
+	struct buf piece = {0};
+	for (size_t i = 0; r == 0 && i < b->n_row; i++) {
+		buf_put(&piece, x + o->row[i] * row_bytes, row_bytes);
+		if (piece.n >= (size_t)1 << 20 || i + 1 == b->n_row) {
+			r = tensor_put(w, piece.at, piece.n, f);
+			buf_clear(&piece);
+		}
+	}
+	for (size_t i = 0; b->scale && r == 0 && i < b->n_row; i++) {
+		buf_put(&piece, &b->scale[o->row[i]], sizeof *b->scale);
+		if (piece.n >= (size_t)1 << 20 || i + 1 == b->n_row) {
+			r = tensor_put(w, piece.at, piece.n, f);
+			buf_clear(&piece);
+		}
+	}
+	buf_free(&piece);
+	return r;
 }
 
 static int
@@ -369,7 +456,7 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 {
 	uint64_t quartic[2] = { (uint64_t)b->sums.quartic, (uint64_t)(b->sums.quartic >> 64) };
 
-	if (spool_copy(b->rows, STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_SCALE, w, f) < 0 ||
+	if (spool_copy(b->vectors ? b->vectors : b->rows, b->vectors ? 0 : STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_SCALE, w, f) < 0 ||
 	    spool_copy(b->rows, STREAM_SKETCH, w, f) < 0 || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
 	    spool_copy(b->ids, 0, w, f) < 0 || tensor_put(w, b->id_offset, (b->n_row + 1) * sizeof *b->id_offset, f) < 0 ||
 	    tensor_put(w, order, b->n_row * sizeof *order, f) < 0 ||
@@ -380,7 +467,7 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 	for (size_t i = 0; i < b->n_column; i++)
 		if (spool_copy(b->rows, STREAM_TEXT + 2 * i, w, f) < 0 || spool_copy(b->rows, STREAM_TEXT + 2 * i + 1, w, f) < 0)
 			return -1;
-	return 0;
+	return b->index.n_cell > 0 ? put_index(b, w, spool_bytes(b->vectors, f), f) : 0;
 }
 
 static int
@@ -394,6 +481,13 @@ write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 	if (b->sketch && b->n_row % MAT_SKETCH_ROWS != 0 && put_sketch(b, f) < 0)
 		return -1;
 	pool_sums_finish(&b->sums);
+	if (b->vectors && b->n_row >= POOL_INDEX_ROWS) {
+		const void *x = spool_bytes(b->vectors, f);
+		if (!x)
+			return -1;
+		const struct pool_index_rows rows = { b->format.store, x, b->scale, b->cluster, b->n_row, b->dim };
+		pool_index_make(&rows, b->n_thread, &b->index);
+	}
 	struct tensor_writer *w = tensor_create(b->path, "pool", f);
 	if (!w)
 		return -1;
@@ -429,18 +523,21 @@ pool_commit(struct pool_builder *b, struct fault *f)
 
 int
 pool_write(const char *path, struct pool *p, size_t from, size_t n, const struct pool_format *format,
-    const struct pool_whole *whole, struct fault *f)
+    const struct pool_whole *whole, size_t n_thread, struct fault *f)
 {
 	enum { ROWS = 64 };
+	struct pool_format wanted = format ? *format : pool_format_of(p);
 
 	assert(from <= p->n && n <= p->n - from);
 	struct pool_builder *b = pool_create(path, p->dim, p->space, p->n_cluster, (const char *const *)p->column, p->n_column, f);
 	if (!b)
 		return -1;
-	if (pool_set_format(b, format ? *format : pool_format_of(p), f) < 0) {
+	wanted.has_index = wanted.has_index && !whole;
+	if (pool_set_format(b, wanted, f) < 0) {
 		pool_abort(b);
 		return -1;
 	}
+	pool_set_threads(b, n_thread);
 	b->is_copy = 1;
 	if (whole)
 		pool_set_whole(b, *whole);

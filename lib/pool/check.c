@@ -146,7 +146,8 @@ pool_check(struct pool *p, struct fault *f)
 		for (size_t i = 0; i < p->n_column; i++)
 			if (check_offsets(s, &s->text[i], p->column[i], f) < 0)
 				return -1;
-		if (check_ids(p, k, f) < 0 || check_rows(p, s, f) < 0 || (s->sketch && check_sketch(p, s, f) < 0))
+		if (check_ids(p, k, f) < 0 || check_rows(p, s, f) < 0 || (s->sketch && check_sketch(p, s, f) < 0) ||
+		    (s->n_cell > 0 && pool_index_check(p, s, f) < 0))
 			return -1;
 	}
 	return 0;

@@ -57,6 +57,11 @@ struct segment {
 	const int64_t *sum, *moment;
 	const uint64_t *quartic;        /* [2]: low, high */
 	int is_first;                   /* of its file */
+	size_t n_cell, n_run;           /* 0: no index */
+	struct pool_index index;
+	const uint32_t *index_row;      /* [n], by place */
+	const void *index_x;            /* [n][dim], by place, as x is kept */
+	const float *index_scale;
 };
 struct pool {
 	struct tensor_file **file;      /* [n_file] */
@@ -76,6 +81,28 @@ enum tensor_type pool_store_tensor(enum pool_store store);
 /* A row as it is kept, its scale where it has one; and back. */
 void pool_encode(enum pool_store store, const float *x, size_t dim, void *out, float *scale);
 void pool_decode(enum pool_store store, const void *rows, const float *scale, size_t n, size_t dim, float *out);
+
+/* -- index.c -- */
+struct pool_index_rows {
+	enum pool_store store;
+	const void *x;                  /* [n][dim] */
+	const float *scale;
+	const uint32_t *cluster;        /* [n] */
+	size_t n, dim;
+};
+struct pool_index_made {        /* as struct pool_index, owned */
+	size_t n_cell, n_run;
+	uint16_t *centre, *spread;
+	uint32_t *start, *row, *cell_run, *run_start, *run_cluster;
+	float *level, *found;
+	uint8_t *rule;
+};
+/* Takes the cost of a few passes over the rows with some hundred queries each, and 28 kB of memory a cell. */
+void pool_index_make(const struct pool_index_rows *rows, size_t n_thread, struct pool_index_made *out);
+void pool_index_made_free(struct pool_index_made *o);
+/* Tensors of an index, if the segment has one; and whether it is that of its rows. */
+int pool_index_read(struct segment *s, size_t i_segment, size_t dim, struct fault *f);
+int pool_index_check(const struct pool *p, const struct segment *s, struct fault *f);
 
 /* The segment that holds a row. */
 const struct segment *pool_segment(const struct pool *p, size_t row);

@@ -135,6 +135,8 @@ read_segment(struct pool *p, struct tensor_file *t, size_t i_segment, struct fau
 	if (get(t, i_segment, "quartic", "", TENSOR_U64, 1, (size_t[]){ 2 }, &v, f) < 0 || tensor_verify(t, v.at, v.n_byte, f) < 0)
 		return -1;
 	s.quartic = v.at;
+	if (pool_index_read(&s, i_segment, p->dim, f) < 0)
+		return -1;
 	if (!sums_are_possible(&s, p->dim))
 		return fault(f, EX_DATAERR, "%s: damaged: sums of segment %zu are not those of %zu unit rows", tensor_path(t), i_segment, s.n);
 
@@ -470,9 +472,11 @@ pool_whole(const struct pool *p)
 struct pool_format
 pool_format_of(const struct pool *p)
 {
-	struct pool_format format = { POOL_F32, pool_has_sketch(p) };
+	struct pool_format format = { POOL_F32, pool_has_sketch(p), 0 };
 	const struct segment *first = NULL;
 
+	for (size_t i = 0; i < p->n_segment; i++)
+		format.has_index |= p->segment[i].n_cell > 0;
 	for (size_t i = 0; i < p->n_segment; i++) {
 		const struct segment *s = &p->segment[i];
 		if (s->n == 0)

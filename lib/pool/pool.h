@@ -52,6 +52,44 @@ int pool_kept(struct pool *p, size_t from, size_t n, enum pool_part what, struct
 int pool_has_sketch(const struct pool *p);      /* all segments with rows have one */
 /* From now on vectors, scales, clusters and sketches are used without being verified. */
 void pool_trust(struct pool *p);
+
+/*
+ * An index: rows of a segment in cells of near ones, each with what is foretold of it, and what probes told of that. For a
+ * query q and its sharpness s, the score q.x of a row counting as e^(s q.x), a cell of n rows with centre m and spread v
+ * (variances along the axes) is foretold the mass n exp(s q.m + s^2 / 2 sum_d q_d^2 v_d). Probes are directions like those of
+ * queries, of several kinds; hare-pool(5) has what levels say of them.
+ */
+enum { POOL_INDEX_ROWS = 4096,  /* a segment of fewer has none */
+	POOL_INDEX_KINDS = 3, POOL_INDEX_PROBES = 256,  /* of each kind */
+	POOL_INDEX_SHARPS = 8, POOL_INDEX_SHARES = 16,
+	POOL_INDEX_RULES = 3,           /* what a level is a share of, see below */
+	POOL_INDEX_FOUND = POOL_INDEX_SHARPS * POOL_INDEX_KINDS * POOL_INDEX_PROBES,
+	POOL_INDEX_LEVELS = POOL_INDEX_FOUND * POOL_INDEX_SHARES,
+	POOL_INDEX_CHOICES = POOL_INDEX_SHARPS * (POOL_INDEX_SHARES + 1) };
+#define POOL_INDEX_SHARP_FIRST 20.
+double pool_index_sharp(size_t g);              /* 20 2^(g / 2), g < POOL_INDEX_SHARPS */
+double pool_index_share(size_t s);              /* 2^-(s + 1), s < POOL_INDEX_SHARES */
+struct pool_index {
+	size_t first, n;                /* rows [first, first + n) of the pool are in it */
+	size_t n_cell;
+	const uint16_t *centre;         /* [n_cell][dim], float16 */
+	const uint16_t *spread;         /* [n_cell][dim], bfloat16 */
+	const uint32_t *start;          /* [n_cell + 1]: places [start(c), start(c + 1)) hold the rows of cell c */
+	const uint32_t *cell_run;       /* [n_cell + 1]: runs of cell c, each of one cluster */
+	const uint32_t *run_start;      /* [n_run + 1]: its first place */
+	const uint32_t *run_cluster;    /* [n_run] */
+	const float *level;             /* [SHARPS][SHARES][KINDS][PROBES], of each kind ascending */
+	const float *found;             /* [SHARPS][KINDS][PROBES], the same */
+	/* Cells go by the mass foretold, the greatest first; a level is of those behind some cell: with rule 0 their mass foretold, of
+	   the true mass of all rows; with rule 1 that at half the sharpness, and with rule 2 their rows, of what all cells have. */
+	const uint8_t *rule;            /* [SHARPS][SHARES + 1], the last of each for found */
+};
+/* The index of the largest segment that has one. 1 with *out filled in, its bytes verified, 0: there is none, -1 with *f set. */
+int pool_index(struct pool *p, struct pool_index *out, struct fault *f);
+/* What places [from, from + n) of that index hold: rows as they are kept, and row [n], their numbers less that of the first.
+   cluster and sketch are NULL. 0, or -1 with *f set. Safe from several threads. */
+int pool_index_kept(struct pool *p, size_t from, size_t n, struct pool_kept *out, const uint32_t **row, struct fault *f);
+
 /* Shards are cut at multiples of so many rows: between them sums of attention are whole numbers. */
 enum { POOL_TILE = 1024 };
 /* What a shard tells of the pool it was cut from: rows, spread of scores, its own first row there. n = 0: not a shard. */
@@ -65,6 +103,7 @@ struct pool_whole pool_whole(const struct pool *p);
 struct pool_format {
 	enum pool_store store;
 	int has_sketch;
+	int has_index;                  /* of a pool: one of its segments */
 };
 struct pool_format pool_format_of(const struct pool *p);        /* POOL_F32 where segments differ */
 const char *pool_store_name(enum pool_store store);             /* "f32", "f16", "bf16", "int8" */
@@ -100,18 +139,21 @@ struct pool_builder *pool_create(const char *path, size_t dim, const char *space
 int pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster, const struct span *text, struct fault *f);
 int pool_commit(struct pool_builder *b, struct fault *f);       /* frees b, also on failure */
 /* Before the first row. Unless called: that of the pool that is extended, else float32 without sketch. -1 with *f set: the
-   dimension is too large for a sketch. */
+   dimension is too large for a sketch. A segment that is added to a pool, or has few rows, gets no index. */
 struct pool_format pool_builder_format(const struct pool_builder *b);
 int pool_set_format(struct pool_builder *b, struct pool_format format, struct fault *f);
 void pool_set_whole(struct pool_builder *b, struct pool_whole whole);
+/* That an index is made with; one unless called. */
+void pool_set_threads(struct pool_builder *b, size_t n_thread);
 void pool_abort(struct pool_builder *b);                        /* the old file stays; NULL is allowed */
 int pool_id_is_good(struct span id);
 /* An existing POOL gains a segment, which may have other columns; pool_commit() replaces the file. One at a time: else
    EX_TEMPFAIL. space, space_name: as in pool_open(). */
 struct pool_builder *pool_extend(const char *path, size_t dim, const char *space, const char *space_name, size_t n_cluster,
     const char *const *column, size_t n_column, struct fault *f);
-/* Rows [from, from + n) of p into one file of one segment. format NULL: that of p; whole NULL: no shard. */
+/* Rows [from, from + n) of p into one file of one segment, with so many threads. format NULL: that of p; whole NULL: no shard,
+   which has no index. */
 int pool_write(const char *path, struct pool *p, size_t from, size_t n, const struct pool_format *format,
-    const struct pool_whole *whole, struct fault *f);
+    const struct pool_whole *whole, size_t n_thread, struct fault *f);
 
 #endif
