@@ -210,7 +210,7 @@ take_scratch(struct attending *a)
 		pool = attending_pool(a->pool, a->mean);
 
 	a->set.lambda = a->prior.lambda;
-	a->set.query_var = a->prior.query_var;
+	a->set.query_var = belief_query_var(&a->prior);
 	a->set.n_thread = n_thread;
 	a->n_cluster = pool.n_cluster;
 	/* A user's covariance, and its factor, may take dim x dim doubles each. */

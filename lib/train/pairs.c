@@ -133,7 +133,7 @@ pairs_look(struct pairs_look *l, const float *x, const float *const *row, size_t
 	if (believe(l, n, f) < 0)
 		return -1;
 	struct attend_settings set = { .gain = m->gain, .beta = m->beta > 0 ? m->beta : attend_beta(n, dim, spread(l, n)),
-		.kappa = m->widening, .lambda = m->prior.lambda, .query_var = m->prior.query_var, .n_top = n, .n_thread = 1 };
+		.kappa = m->widening, .lambda = m->prior.lambda, .query_var = belief_query_var(&m->prior), .n_top = n, .n_thread = 1 };
 	struct attend_pool pool = { .n_row = n, .dim = dim, .n_cluster = 1, .mean = l->mean, .rows = look_rows,
 		.cluster = no_cluster, .arg = l };
 	struct attend *a = attend_new(&pool, &set, 1);
@@ -650,7 +650,7 @@ find_near(struct pairs *p, const size_t *row, size_t n, struct fault *f)
 
 	if (!p->attend) {
 		struct attend_settings set = { .gain = p->model->gain, .beta = p->beta = beta_of_all(p), .kappa = p->model->widening,
-			.lambda = p->model->prior.lambda, .query_var = p->model->prior.query_var, .n_top = N_NEAR + N_REPEAT,
+			.lambda = p->model->prior.lambda, .query_var = belief_query_var(&p->model->prior), .n_top = N_NEAR + N_REPEAT,
 			.n_thread = p->set.n_thread };
 		struct attend_pool pool = { .n_row = p->n, .dim = p->dim, .n_cluster = 1, .mean = p->mean, .rows = item_rows,
 			.cluster = no_cluster, .arg = p };
