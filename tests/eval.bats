@@ -87,7 +87,7 @@ untimed() { grep -v '^time,'; }
 	for s in hare thompson random prototype; do cmp a.$s.csv b.$s.csv; done
 	run -0 awk -F, '$1 == "hit" && $4 == "hit@5" && $5 == "all" { n++; v[$2] = $6 }
 		END { print n, (v["hare"] > 2 * v["cosine"]), (v["rocchio"] > v["cosine"]), (v["hare-nowiden"] == v["hare"]) }' one
-	[ "$output" = "22 1 1 1" ]
+	[ "$output" = "23 1 1 1" ]
 }
 
 @test "known users are narrower than new ones, far more so with true rewards than with none, and they differ" {

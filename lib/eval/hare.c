@@ -40,6 +40,7 @@ struct hare {
 	float *personal;                /* [n], ubar.x_j */
 	float *score, *masked, *q, *f, *weight64;       /* [n], [n], [space dim], [N_CANDIDATE][dim], [ATTEND_N_SHARP] */
 	struct recall *recall;          /* NULL: nothing is learnt of rows themselves */
+	double earned, n_earned;        /* sum of rewards, and how many */
 	unsigned char *n_shown;        /* [n] */
 	uint32_t best[N_CANDIDATE];
 	double *bonus, *scratch;        /* [n_cluster]; grown to n_scratch */
@@ -80,10 +81,11 @@ static void *
 hare_create(const void *arg, const struct eval_space *s, const double *value, uint64_t seed, uint64_t user)
 {
 	struct hare *h = xcalloc(1, sizeof *h);
+	/* A MODEL whose queries foretell no reward (query_mean 0) is trained: what rewards leave open is no bonus on its logits,
+	   and it knows the rows already. */
 	const double of_space[N_KNOB] = { s->gain, s->bonus, s->kappa, s->prior.lambda, s->prior.noise_var, s->prior.base_rate,
 	    s->prior.half_life, s->prior.query_var, s->prior.query_mean, s->prior.query_least,
-	    /* where logits foretell no reward, what rewards leave open is no bonus on them */
-	    s->prior.query_mean > 0 ? 1 : 0, 0, 0, 0 };
+	    s->prior.query_mean > 0 ? 1 : 0, s->prior.query_mean > 0 ? .8 : .5, 0, s->prior.query_mean > 0 ? .05 : 0 };
 	struct fault f;
 
 	(void)seed;
@@ -150,6 +152,19 @@ aim(struct hare *h, const struct eval_ask *ask)
 	return mat_normalise(h->q, h->space->dim);
 }
 
+/* What a row's own rewards say of it. They are read against what this user rewards on the whole: where everything is liked,
+   having been liked says little of a row. */
+static struct recall_of
+own_of(const struct hare *h, uint32_t row)
+{
+	if (!h->recall)
+		return (struct recall_of){ 1, 0, 0 };
+	struct recall_of own = recall_of(h->recall, row);
+	double usual = h->n_earned > 0 ? fmax(0, h->earned / h->n_earned - h->prior.base_rate) : 0;
+	own.mean -= (1 - own.share) * usual;
+	return own;
+}
+
 static void
 logits(struct hare *h, const struct eval_ask *ask, float *out)
 {
@@ -163,7 +178,7 @@ logits(struct hare *h, const struct eval_ask *ask, float *out)
 		recall_ask(h->recall, ask->x);
 		for (size_t i = 0; i < recall_n(h->recall); i++) {
 			uint32_t row = recall_row(h->recall, i);
-			struct recall_of own = recall_of(h->recall, row);
+			struct recall_of own = own_of(h, row);
 			out[row] += beta * gain * (float)(own.mean + (own.share - 1) * ((double)h->personal[row] - centre));
 		}
 	}
@@ -244,9 +259,7 @@ hare_select(void *user, const struct eval_ask *ask, size_t n, uint32_t *row, str
 		belief_variances((features(h, ask, h->best, n_found), h->posterior), h->f, ask->x, n_found, variance, scratch_of(h, belief_scratch_many(h->posterior, n_found)));
 		for (size_t i = 0; i < n_found; i++) {
 			uint32_t r = h->best[i];
-			struct recall_of own = { 1, 0, 0 };
-			if (h->recall)
-				own = recall_of(h->recall, r);
+			struct recall_of own = own_of(h, r);
 			double score = (double)h->score[r] / (h->space->beta * h->value[GAIN]) + h->value[EXPLORE] * sqrt(own.share * own.share * variance[i] + own.variance);
 			if (score > most) {
 				most = score;
@@ -261,7 +274,7 @@ hare_select(void *user, const struct eval_ask *ask, size_t n, uint32_t *row, str
 	belief_covariances(h->posterior, h->f, ask->x, n_found, h->cov, scratch_of(h, belief_scratch_covariances(h->posterior, n_found)));
 	for (size_t i = 0; i < n_found; i++) {
 		uint32_t r = h->best[i];
-		struct recall_of own = h->recall ? recall_of(h->recall, r) : (struct recall_of){ 1, 0, 0 };
+		struct recall_of own = own_of(h, r);
 		mean[i] = own.share * foretold(h, ask, h->f + i * h->space->dim) + own.mean;
 		rest[i] = (double)h->score[r] / (h->space->beta * h->value[GAIN]) - mean[i];
 		old[i] = h->n_shown[r] > 0;
@@ -315,6 +328,8 @@ hare_learn(void *user, const struct eval_ask *ask, const uint32_t *row, const do
 	for (size_t i = 0; i < n; i++) {
 		struct recall_white white = { 1, reward[i] - h->prior.base_rate, 0 };
 		h->n_shown[row[i]] = 1;
+		h->earned += reward[i];
+		h->n_earned++;
 		if (h->value[GAIN] == 0)
 			continue;
 		features(h, ask, row + i, 1);
@@ -362,9 +377,10 @@ hare_foretell(void *user, const struct eval_ask *ask, const uint32_t *row, size_
 		size_t m = n - from < ATTEND_N_SHARP ? n - from : ATTEND_N_SHARP;
 		variances(h, ask, row + from, m, sd + from);
 		for (size_t i = 0; i < m; i++) {
-			struct recall_of own = h->recall ? recall_of(h->recall, row[from + i]) : (struct recall_of){ 1, 0, 0 };
+			struct recall_of own = own_of(h, row[from + i]);
 			mean[from + i] = h->prior.base_rate + own.share * foretold(h, ask, h->f + i * s->dim) + own.mean;
-			sd[from + i] = sqrt(own.share * own.share * sd[from + i] + own.variance);
+			/* what is not known of rows by themselves is in their chance already */
+			sd[from + i] = own.share * sqrt(sd[from + i]);
 		}
 	}
 	return 0;
@@ -415,15 +431,15 @@ static const struct eval_knob name[N_KNOB] = { \
 	[MEMORY] = { "memory", "variance of what is learnt of a row itself", 0, {0}, 0 }, \
 	[RECALL] = { "recall", "the same for queries like those it was shown for", recall, {0}, 0 }, \
 }
-KNOBS(of_model, NAN, NAN, NAN, NAN, NAN, NAN, .8, .05);
-KNOBS(no_user, 0, NAN, NAN, NAN, NAN, NAN, .8, .05);
-KNOBS(no_alpha, NAN, 0, NAN, NAN, NAN, NAN, .8, .05);
-KNOBS(no_kappa, NAN, NAN, 0, NAN, NAN, NAN, .8, .05);
-KNOBS(whole_kappa, NAN, NAN, 1, NAN, NAN, NAN, .8, .05);
-KNOBS(no_base, NAN, NAN, NAN, 0, NAN, NAN, .8, .05);
-KNOBS(no_slate, NAN, NAN, NAN, NAN, NAN, -1, 0, .05);
-KNOBS(no_query, NAN, NAN, NAN, NAN, -1, NAN, .8, .05);
-KNOBS(no_recall, NAN, NAN, NAN, NAN, NAN, NAN, .8, 0);
+KNOBS(of_model, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN);
+KNOBS(no_user, 0, NAN, NAN, NAN, NAN, NAN, NAN, NAN);
+KNOBS(no_alpha, NAN, 0, NAN, NAN, NAN, NAN, NAN, NAN);
+KNOBS(no_kappa, NAN, NAN, 0, NAN, NAN, NAN, NAN, NAN);
+KNOBS(whole_kappa, NAN, NAN, 1, NAN, NAN, NAN, NAN, NAN);
+KNOBS(no_base, NAN, NAN, NAN, 0, NAN, NAN, NAN, NAN);
+KNOBS(no_slate, NAN, NAN, NAN, NAN, NAN, -1, 0, NAN);
+KNOBS(no_query, NAN, NAN, NAN, NAN, -1, NAN, NAN, NAN);
+KNOBS(no_recall, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0);
 
 /* Chosen on training users. The defaults of the first are for short queries that say little and are asked again: the user counts
    for more, and misses for nothing. Those of the second hear queries together with the user, and rewards are frequent. */
@@ -445,7 +461,7 @@ static const struct eval_knob name[N_KNOB] = { \
 	[RECALL] = { "recall", "the same for queries like those it was shown for", recall, { 0, .02, .05 }, 3 }, \
 }
 TUNED(for_tuning, 10, 100, .08, 0, -1, .25, .25, 1, 0, .05);
-TUNED(for_hearing, 2, 10, .03, .2, 1, .5, 0, .3, .01, 0);
+TUNED(for_hearing, 2, 10, .03, .2, 1, .5, 0, .3, 0, 0);
 
 static const int by_query = 1;
 
