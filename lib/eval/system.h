@@ -63,7 +63,7 @@ extern const struct eval_system eval_linucb_user, eval_hybrid, eval_thompson;   
 extern const struct eval_system eval_linucb_item, eval_linucb_cluster;                         /* arms.c */
 extern const struct eval_system eval_history, eval_prototype;                                  /* history.c, prototype.c */
 extern const struct eval_system eval_hare, eval_hare_nouser, eval_hare_alpha0, eval_hare_nowiden, eval_hare_wide,
-    eval_hare_query, eval_hare_nob0, eval_hare_greedy, eval_hare_deaf, eval_hare_norecall,
+    eval_hare_query, eval_hare_nob0, eval_hare_greedy, eval_hare_deaf, eval_hare_recall,
     eval_hare_tuned, eval_hare_heard;    /* hare.c */
 
 #endif
