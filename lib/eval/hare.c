@@ -40,7 +40,6 @@ struct hare {
 	float *personal;                /* [n], ubar.x_j */
 	float *score, *masked, *q, *f, *weight64;       /* [n], [n], [space dim], [N_CANDIDATE][dim], [ATTEND_N_SHARP] */
 	struct recall *recall;          /* NULL: nothing is learnt of rows themselves */
-	double earned, n_earned;        /* sum of rewards, and how many */
 	unsigned char *n_shown;        /* [n] */
 	uint32_t best[N_CANDIDATE];
 	double *bonus, *scratch;        /* [n_cluster]; grown to n_scratch */
@@ -152,17 +151,11 @@ aim(struct hare *h, const struct eval_ask *ask)
 	return mat_normalise(h->q, h->space->dim);
 }
 
-/* What a row's own rewards say of it. They are read against what this user rewards on the whole: where everything is liked,
-   having been liked says little of a row. */
+/* What a row's own rewards say of it. */
 static struct recall_of
 own_of(const struct hare *h, uint32_t row)
 {
-	if (!h->recall)
-		return (struct recall_of){ 1, 0, 0 };
-	struct recall_of own = recall_of(h->recall, row);
-	double usual = h->n_earned > 0 ? fmax(0, h->earned / h->n_earned - h->prior.base_rate) : 0;
-	own.mean -= (1 - own.share) * usual;
-	return own;
+	return h->recall ? recall_of(h->recall, row) : (struct recall_of){ 1, 0, 0 };
 }
 
 static void
@@ -328,8 +321,6 @@ hare_learn(void *user, const struct eval_ask *ask, const uint32_t *row, const do
 	for (size_t i = 0; i < n; i++) {
 		struct recall_white white = { 1, reward[i] - h->prior.base_rate, 0 };
 		h->n_shown[row[i]] = 1;
-		h->earned += reward[i];
-		h->n_earned++;
 		if (h->value[GAIN] == 0)
 			continue;
 		features(h, ask, row + i, 1);
