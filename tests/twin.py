@@ -77,13 +77,14 @@ for q, got in zip(queries, attended):
         Sigma[:d, :d] = np.linalg.inv(Lambda[:d, :d])
         mean = Sigma @ b
     x = floats(q["x"])
-    logit = beta * (X @ (v * x + g * mean[:d]))         # no cluster was learnt: equal bonuses cancel
+    times = 1 / v if least > 0 else 1                   # apart, in the scale of x
+    logit = beta * (X @ (v * times * x + g * times * mean[:d]))         # no cluster was learnt: equal bonuses cancel
     top = np.argsort(-logit, kind="stable")[:64]
     A0 = np.exp(logit[top] - logit[top].max()); A0 /= A0.sum()
     f = X[top] - xbar
     f = np.c_[f, f @ x]
     tau2 = float(A0 @ np.einsum("ij,jk,ik->i", f, Sigma, f))
-    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * g ** 2 * tau2)
+    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * (g * times) ** 2 * tau2)
     A = np.exp((logit - logit.max()) / T); A /= A.sum()
     compare("z", A @ X, floats(got["z"]))
     compare("entropy", -(A[A > 0] * np.log(A[A > 0])).sum(), float(got["entropy"]))

@@ -90,6 +90,7 @@ const double *belief_mean(const struct belief_posterior *p);            /* [dim]
 /* How much of the query is heard, 1 of nobody: with w the last number of a mean [dim] by query_mean, w; apart
    query_least + (1 - query_least) w, from query_least to 1. 1 without a query, or if query_mean is 0. */
 double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
+int belief_is_apart(const struct belief_prior *prior);
 /* The variance of the weight that cov has, of nobody: query_var, or 0 apart. */
 double belief_query_var(const struct belief_prior *prior);
 /* f' cov f, never negative; with a query f and x have dim - 1 numbers, and it is [f ; x'f]' cov [f ; x'f], x = NULL for

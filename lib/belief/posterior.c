@@ -80,8 +80,8 @@ plain_count(size_t dim, const struct belief_prior *prior)
 	return dim - (prior->has_query != 0);
 }
 
-static int
-is_apart(const struct belief_prior *prior)
+int
+belief_is_apart(const struct belief_prior *prior)
 {
 	return prior->has_query && prior->query_least > 0;
 }
@@ -90,7 +90,7 @@ is_apart(const struct belief_prior *prior)
 static double
 square_of(const struct belief_prior *prior)
 {
-	return !prior->has_query ? 1 : is_apart(prior) ? 0 : prior->lambda * prior->query_var;
+	return !prior->has_query ? 1 : belief_is_apart(prior) ? 0 : prior->lambda * prior->query_var;
 }
 
 /* The mean of the weight, by what the rewards say of it and its prior. */
@@ -117,7 +117,7 @@ residual(struct observation o, size_t dim, const struct belief_prior *prior)
 {
 	double rest = o.reward - prior->base_rate;
 
-	return prior->has_query && !is_apart(prior) ? rest - prior->query_mean * o.f[dim - 1] : rest;
+	return prior->has_query && !belief_is_apart(prior) ? rest - prior->query_mean * o.f[dim - 1] : rest;
 }
 
 /* mean = G' alpha, and back to numbers that are not stretched */
@@ -131,7 +131,7 @@ blend(double *mean, size_t dim, const float *f, const double *scale, const doubl
 		for (size_t d = 0; d < dim; d++)
 			mean[d] += a * f[i * dim + d];
 	}
-	if (prior->has_query && !is_apart(prior))
+	if (prior->has_query && !belief_is_apart(prior))
 		mean[dim - 1] = prior->query_mean + prior->lambda * prior->query_var * mean[dim - 1];
 }
 
@@ -179,7 +179,7 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 	if (e == 0) {
 		mat_solve64(p->l, n, c, 1);
 		blend(p->mean, dim, p->f, p->scale, c, n, prior);
-		if (is_apart(prior))
+		if (belief_is_apart(prior))
 			p->mean[dim - 1] = weight_of_observations(p, c, prior);
 	}
 	free(c);
@@ -217,14 +217,14 @@ solve_sums(struct belief_posterior *p, const struct belief *b, const struct beli
 		for (size_t j = 0; j <= i; j++)
 			p->l[i * dim + j] = s_i * (j < p->n_plain ? 1 : p->stretch) * packed[j] / prior->noise_var;
 		p->l[i * dim + i] += prior->lambda;
-		if (prior->has_query && !is_apart(prior))
+		if (prior->has_query && !belief_is_apart(prior))
 			rest -= prior->query_mean * said[i];
 		p->mean[i] = s_i * rest / prior->noise_var;
 	}
 	if (mat_cholesky64(p->l, dim) < 0)
 		return -1;
 	mat_solve64(p->l, dim, p->mean, 1);
-	if (is_apart(prior))
+	if (belief_is_apart(prior))
 		p->mean[dim - 1] = weight_of_sums(p, said, target[dim - 1] - prior->base_rate * linear[dim - 1], prior);
 	else if (prior->has_query)
 		p->mean[dim - 1] = prior->query_mean + p->stretch * p->mean[dim - 1];
@@ -266,13 +266,13 @@ belief_query_weight(const double *mean, size_t dim, const struct belief_prior *p
 	if (!prior->has_query || prior->query_mean == 0)
 		return 1;
 	double w = mean[dim - 1] / prior->query_mean, least = prior->query_least;
-	return is_apart(prior) ? fmax(least, fmin(1, least + (1 - least) * w)) : w;
+	return belief_is_apart(prior) ? fmax(least, fmin(1, least + (1 - least) * w)) : w;
 }
 
 double
 belief_query_var(const struct belief_prior *prior)
 {
-	return !prior->has_query || is_apart(prior) ? 0 : prior->query_var;
+	return !prior->has_query || belief_is_apart(prior) ? 0 : prior->query_var;
 }
 
 size_t
@@ -517,7 +517,7 @@ belief_track_mean(struct belief_track *t, const struct belief *b, const struct b
 			t->alpha[j] -= t->alpha[i] * row[j];
 	}
 	blend(t->mean, t->dim, t->f, t->scale, t->alpha, n, prior);
-	if (is_apart(prior))
+	if (belief_is_apart(prior))
 		t->mean[t->dim - 1] = weight_mean(prior->lambda * mat_ddot64(t->k, t->k, n), prior->lambda * mat_ddot64(t->k, t->v, n), prior);
 	return t->mean;
 }

@@ -1,7 +1,7 @@
 /*
  * HARE: uncertainty-augmented attention of query and user, as attend.h and belief.h have it, on the candidates of a space
  *
- *   logits   beta (v x + g ubar).x_j + alpha U_c(j), v what this user's queries say         logits()
+ *   logits   beta (x + (g / v) ubar).x_j + alpha U_c(j), v what this user's queries say       logits()
  *   shown    a slate (slate.h) of the best of them: each the best bet if those before it earn nothing; the last of its
  *            places for rows that this user was not shown before                             hare_select()
  *   prior    u ~ N(0, I / lambda), and base_rate expected of anything                        hare_prior()
@@ -35,7 +35,8 @@ struct hare {
 	struct belief_cluster **cluster;        /* [n_cluster], NULL without observations */
 	int has_bonus;
 	double time;                    /* steps learnt from */
-	double weight;                  /* v */
+	double weight;                  /* of the query: v, or apart 1 */
+	double gain;                    /* of the user: GAIN, or apart GAIN / v */
 	float *mean;                    /* [space dim], ubar */
 	float *personal;                /* [n], ubar.x_j */
 	float *score, *masked, *q, *f, *weight64;       /* [n], [n], [space dim], [N_CANDIDATE][dim], [ATTEND_N_SHARP] */
@@ -100,6 +101,7 @@ hare_create(const void *arg, const struct eval_space *s, const double *value, ui
 	if (belief_solve(h->posterior, h->belief, &h->prior, &f) < 0)
 		abort();
 	h->weight = 1;
+	h->gain = h->value[GAIN];
 	h->cluster = xcalloc(s->n_cluster, sizeof *h->cluster);
 	h->bonus = xcalloc(s->n_cluster, sizeof *h->bonus);
 	h->mean = xcalloc(s->dim, sizeof *h->mean);
@@ -147,7 +149,7 @@ static double
 aim(struct hare *h, const struct eval_ask *ask)
 {
 	for (size_t d = 0; d < h->space->dim; d++)
-		h->q[d] = (float)h->weight * ask->x[d] + (float)h->value[GAIN] * h->mean[d];
+		h->q[d] = (float)h->weight * ask->x[d] + (float)h->gain * h->mean[d];
 	return mat_normalise(h->q, h->space->dim);
 }
 
@@ -162,7 +164,7 @@ static void
 logits(struct hare *h, const struct eval_ask *ask, float *out)
 {
 	const struct eval_space *s = h->space;
-	float beta = (float)s->beta, gain = (float)h->value[GAIN], weight = (float)h->weight;
+	float beta = (float)s->beta, gain = (float)h->gain, weight = (float)h->weight;
 
 	for (size_t i = 0; i < s->n; i++)
 		out[i] = beta * (weight * ask->cosine[i] + gain * h->personal[i]);
@@ -253,7 +255,7 @@ hare_select(void *user, const struct eval_ask *ask, size_t n, uint32_t *row, str
 		for (size_t i = 0; i < n_found; i++) {
 			uint32_t r = h->best[i];
 			struct recall_of own = own_of(h, r);
-			double score = (double)h->score[r] / (h->space->beta * h->value[GAIN]) + h->value[EXPLORE] * sqrt(own.share * own.share * variance[i] + own.variance);
+			double score = (double)h->score[r] / (h->space->beta * h->gain) + h->value[EXPLORE] * sqrt(own.share * own.share * variance[i] + own.variance);
 			if (score > most) {
 				most = score;
 				row[0] = r;
@@ -269,7 +271,7 @@ hare_select(void *user, const struct eval_ask *ask, size_t n, uint32_t *row, str
 		uint32_t r = h->best[i];
 		struct recall_of own = own_of(h, r);
 		mean[i] = own.share * foretold(h, ask, h->f + i * h->space->dim) + own.mean;
-		rest[i] = (double)h->score[r] / (h->space->beta * h->value[GAIN]) - mean[i];
+		rest[i] = (double)h->score[r] / (h->space->beta * h->gain) - mean[i];
 		old[i] = h->n_shown[r] > 0;
 		for (size_t j = 0; j < n_found; j++) {
 			h->cov[i * n_found + j] *= own.share;
@@ -341,6 +343,10 @@ hare_learn(void *user, const struct eval_ask *ask, const uint32_t *row, const do
 	for (size_t d = 0; d < s->dim; d++)
 		h->mean[d] = (float)belief_mean(h->posterior)[d];
 	h->weight = belief_query_weight(belief_mean(h->posterior), h->dim, &h->prior);
+	if (belief_is_apart(&h->prior)) {       /* in the scale of the query, which never fades */
+		h->gain = h->value[GAIN] / h->weight;
+		h->weight = 1;
+	}
 	mat_mul_vec(1, mat_of(s->x, s->n, s->dim), 0, h->mean, 0, h->personal);
 	return 0;
 }
@@ -384,6 +390,7 @@ hare_attend(void *user, const struct eval_ask *ask, float *weight, struct fault 
 	const struct eval_space *s = h->space;
 	size_t n_sharp = s->n < ATTEND_N_SHARP ? s->n : ATTEND_N_SHARP;
 	double variance[ATTEND_N_SHARP], tau2 = 0, t = 1;
+	double gain = h->gain;
 
 	(void)f;
 	logits(h, ask, weight);
@@ -395,7 +402,7 @@ hare_attend(void *user, const struct eval_ask *ask, float *weight, struct fault 
 		variances(h, ask, h->best, n_sharp, variance);
 		for (size_t i = 0; i < n_sharp; i++)
 			tau2 += (double)h->weight64[i] * variance[i];
-		t = sqrt(1 + h->value[KAPPA] * (M_PI / 8) * s->beta * s->beta * h->value[GAIN] * h->value[GAIN] * tau2);
+		t = sqrt(1 + h->value[KAPPA] * (M_PI / 8) * s->beta * s->beta * gain * gain * tau2);
 	}
 	for (size_t i = 0; i < s->n; i++)
 		weight[i] = (float)((double)weight[i] / t);
