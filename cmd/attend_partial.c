@@ -140,6 +140,7 @@ key_of(const struct attending *a, size_t i)
 	if (q->user_mean) {
 		key = hash64(q->user_mean, dim * sizeof *q->user_mean, key);
 		key = hash64(&q->query_weight, sizeof q->query_weight, key);
+		key = hash64(&q->user_times, sizeof q->user_times, key);
 	}
 	if (q->bonus)
 		key = hash64(q->bonus, a->n_cluster * sizeof *q->bonus, key);

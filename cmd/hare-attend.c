@@ -216,7 +216,7 @@ take_scratch(struct attending *a)
 	pool.index = a->has_index ? &a->index : NULL;
 
 	a->set.lambda = a->prior.lambda;
-	a->set.query_var = a->prior.query_var;
+	a->set.query_var = belief_query_var(&a->prior);
 	a->set.n_thread = n_thread;
 	a->n_cluster = pool.n_cluster;
 	/* A user's covariance, and its factor, may take dim x dim doubles each. */
@@ -396,7 +396,7 @@ find_bonus(void *arg, size_t i, size_t worker)
 	size_t dim = a->model->dim;
 	float *q = a->aim + worker * dim;
 
-	attend_aim(a->query[i].x, a->query[i].query_weight, a->query[i].user_mean, a->set.gain, dim, q);
+	attend_aim(a->query[i].x, a->query[i].query_weight, a->query[i].user_mean, attend_gain(a->set.gain, a->query[i].user_times), dim, q);
 	double length = mat_normalise(q, dim);
 	for (size_t c = 0; c < a->n_cluster; c++)
 		a->bonus[i * a->n_cluster + c] = a->cluster[c] ?
@@ -453,6 +453,11 @@ attending_ask_state(struct attending *a, struct fault *f)
 		if (who[i] && who[i]->is_known) {
 			a->query[i].user_mean = belief_mean(who[i]->posterior);
 			a->query[i].query_weight = belief_query_weight(a->query[i].user_mean, a->belief_dim, &a->prior);
+			a->query[i].user_times = 1;
+			if (belief_is_apart(&a->prior)) {       /* v x + g ubar, in the scale of x: a query never fades, tastes outgrow it */
+				a->query[i].user_times = 1 / a->query[i].query_weight;
+				a->query[i].query_weight = 1;
+			}
 			if (!(fabs(a->query[i].query_weight) <= LARGEST) && status == 0)
 				status = fault(f, EX_DATAERR, "%s: user \"%s\": what was learnt leads to numbers beyond %g", state_name,
 				    fault_quote(who[i]->name.at, who[i]->name.n), LARGEST);

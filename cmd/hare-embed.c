@@ -93,7 +93,7 @@ static double fit_max_df = NAN;         /* unless given, what suits the number o
 static uint64_t fit_seed;
 static int fit_no_bigrams;
 static const char *fit_stop = "english";
-static double fit_idf_power = NAN, fit_pair_weight = .5, fit_query_share, fit_query_var;
+static double fit_idf_power = NAN, fit_pair_weight = .5, fit_query_share = .8, fit_query_var = .1, fit_query_least = .25;
 
 static const struct opt fit_opts[] = {
 	{ 'o', "output", OPT_FILE, &fit_path, "MODEL", "the file to write", NULL, NULL },
@@ -110,8 +110,9 @@ static const struct opt fit_opts[] = {
 	{ 0, "idf-power", OPT_REAL, &fit_idf_power, "P", "a term weighs (1 + log tf) idf^P; default: 1 up to 300 texts, 2 from 10,000 on", NULL,
 	    NULL },
 	{ 0, "pair-weight", OPT_REAL, &fit_pair_weight, "W", "and a pair of words times W", NULL, NULL },
-	{ 0, "query-share", OPT_REAL, &fit_query_share, "W", "part of a query's logit that foretells rewards: 1 where queries may say nothing", NULL, NULL },
+	{ 0, "query-share", OPT_REAL, &fit_query_share, "W", "part of a query's logit that foretells rewards where queries count in full", NULL, NULL },
 	{ 0, "query-var", OPT_REAL, &fit_query_var, "V", "how far users differ in what their queries say", NULL, NULL },
+	{ 0, "query-least", OPT_REAL, &fit_query_least, "P", "part of a query that counts at least; 0: what it says and tastes are learnt together", NULL, NULL },
 	{ 0, "no-bigrams", OPT_FLAG, &fit_no_bigrams, NULL, "words only, no pairs", NULL, NULL },
 	{ 0, "vectors", OPT_FILE, &fit_vectors, "FILE", "word vectors: GloVe text, word2vec text or binary, gzipped or not", NULL, NULL },
 	{ 0, NULL, OPT_TABLE, (void *)net_embedding_opts, NULL, NULL, NULL, NULL },
@@ -125,7 +126,7 @@ fit(struct record_in *in, struct net *net, struct embed_report *report, struct f
 	struct embed_options o = { .dim = fit_dim, .n_cluster = fit_cluster, .n_term_max = fit_terms, .min_df = fit_min_df,
 		.max_df = isnan(fit_max_df) ? 0 : fit_max_df, .bigrams = !fit_no_bigrams,
 		.stop_words = strcmp(fit_stop, "none") != 0, .idf_power = isnan(fit_idf_power) ? -1 : fit_idf_power,
-		.pair_weight = fit_pair_weight, .query_share = fit_query_share, .query_var = fit_query_var, .seed = fit_seed, .n_thread = record_options.n_thread,
+		.pair_weight = fit_pair_weight, .query_share = fit_query_share, .query_var = fit_query_var, .query_least = fit_query_least, .seed = fit_seed, .n_thread = record_options.n_thread,
 		.vectors = fit_vectors, .net = net, .url = net_options.url };
 	struct embed_fit *work = embed_fit_new(&o);
 	struct texts texts;
@@ -171,6 +172,8 @@ run_fit(const struct opt_program *p, int n_operand, char **operand)
 		opt_usage(p, "--idf-power: expected 0 or more, got %g", fit_idf_power);
 	if (fit_pair_weight <= 0)
 		opt_usage(p, "--pair-weight: expected more than 0, got %g (--no-bigrams leaves pairs out)", fit_pair_weight);
+	if (!(fit_query_least >= 0 && fit_query_least <= 1))
+		opt_usage(p, "--query-least: expected 0 to 1, got %g", fit_query_least);
 	if (fit_query_share < 0 || fit_query_var < 0)
 		opt_usage(p, "--query-share, --query-var: expected 0 or more, got %g", fit_query_share < 0 ? fit_query_share : fit_query_var);
 	if (fit_vectors && net_options.url)

@@ -303,6 +303,9 @@ fit_constants(struct rewards *r, struct fault *f)
 		m.prior.query_var };
 	struct evidence_report report;
 
+	/* Tastes that are learnt apart are learnt as if queries said nothing; what is fitted to queries is learnt together. */
+	if (!hear && m.prior.query_least > 0)
+		c.query_mean = c.query_var = 0;
 	if (evidence_fit(r->evidence, &c, hear, half_life, record_options.n_thread, &report, f) < 0)
 		return -1;
 	m.prior.lambda = c.lambda;
@@ -313,6 +316,7 @@ fit_constants(struct rewards *r, struct fault *f)
 		/* Queries that foretell less than nothing are not heard. */
 		m.query_share = c.query_mean > 0 ? c.query_mean * m.gain : 0;
 		m.prior.query_var = c.query_var;
+		m.prior.query_least = 0;
 	}
 	if (record_options.verbose) {
 		warnx("%zu rewards of %zu users; log density of a reward %.4f before, %.4f after", report.n_reward, report.n_user,

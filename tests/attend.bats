@@ -5,11 +5,11 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
 	data=$BATS_TEST_DIRNAME/data
-	hare-embed fit -q --query-share 1 --query-var .05 -o m -c title,description "$data/skills.csv"
+	hare-embed fit -q --query-share 1 --query-var .05 --query-least 0 -o m -c title,description "$data/skills.csv"
 	hare-embed -q -m m -c title,description "$data/skills.csv" > texts.csv
 	hare-pool build -m m -o p texts.csv
 	# a space of two dimensions, and a pool that can be done by hand
-	hare-embed fit -q --query-share 1 --query-var .05 -d 2 -o m2 -c title,description "$data/skills.csv"
+	hare-embed fit -q --query-share 1 --query-var .05 --query-least 0 -d 2 -o m2 -c title,description "$data/skills.csv"
 	printf 'id,x\neast,1 0\nnorth,0 1\nnortheast,.6 .8\nwest,-1 0\nsouth,0 -1\n' > hand.csv
 	hare-pool build -m m2 -o p2 hand.csv
 	# what ann and bob were shown, and what it was worth to them
@@ -90,7 +90,7 @@ ids = [r['id'] for r in rows]
 N, d = X.shape
 S = X @ X.T
 beta = np.sqrt(2 * np.log(N)) / S[~np.eye(N, dtype=bool)].std()
-lam, s2, b0, g, kappa, qv = 100, .05, .03, 2, .2, float(sys.argv[3])
+lam, s2, b0, g, kappa, qv = 100, .05, .01, 2, .2, float(sys.argv[3])
 # the last number is what the query said; its weight has a prior of its own
 P, m0 = np.diag([lam] * d + [1 / qv]), np.append(np.zeros(d), 1 / g)
 belief = {}

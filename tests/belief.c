@@ -185,8 +185,8 @@ static const struct belief_prior prior = { .lambda = 100, .noise_var = .02, .bas
     fading = { .lambda = 100, .noise_var = .02, .base_rate = .03, .half_life = 7.5 },
     soft = { .lambda = .5, .noise_var = .3, .base_rate = -.2, .half_life = 40 };
 /* the last number of f is what a query said: its weight unknown, its weight given, and both with other constants */
-static const struct belief_prior asked = { 100, .05, .03, 0, 1, .5, .05 }, fixed = { 100, .05, .03, 0, 1, .5, 0 },
-    asked_fading = { 2, .3, -.2, 7.5, 1, -1.5, 4 };
+static const struct belief_prior asked = { 100, .05, .03, 0, 1, .5, .05, 0 }, fixed = { 100, .05, .03, 0, 1, .5, 0, 0 },
+    asked_fading = { 2, .3, -.2, 7.5, 1, -1.5, 4, 0 };
 
 static void
 against_the_twin(void)
@@ -218,6 +218,55 @@ against_the_twin(void)
 		    "(half-life %g, weight of the query %g +- %g, %d times from observations, %d from sums): within %.1e",
 		    priors[p]->half_life, priors[p]->query_mean, sqrt(priors[p]->query_var), n_obs, n_sums, worst);
 	}
+}
+
+/* Apart: u as if the query had the weight 0, the weight's mean as if both were learnt together. */
+static void
+apart(void)
+{
+	static const size_t dims[] = { 2, 7, 24 }, ns[] = { 0, 1, 2, 5, 20, 60, 300 };
+
+	for (int h = 0; h < 2; h++) {
+		const struct belief_prior p = { 100, .05, .03, h ? 7.5 : 0, 1, .4, .1, .25 };
+		struct belief_prior none = p, both = p;
+		double worst = 0;
+		int n_sums = 0, n_inside = 0, n_bad = 0;
+		none.query_mean = none.query_var = none.query_least = both.query_least = 0;
+		for (size_t d = 0; d < 3; d++) {
+			size_t dim = dims[d];
+			struct event *e = make_events(300, dim, 50 + d);
+			struct belief_posterior *post = belief_posterior_new(dim);
+			for (size_t k = 0; k < 7; k++) {
+				struct belief *b = belief_new(dim);
+				long double mean[DIM_MAX], cov[DIM_MAX * DIM_MAX];
+				double scratch[400], v = 0;
+				learn(b, e, 0, ns[k], p.half_life);
+				n_sums += ns[k] > 0 && strcmp(belief_form(b), "sums") == 0;
+				n_bad += belief_solve(post, b, &p, &f) < 0;
+				const double *found = belief_mean(post);
+				twin(e, ns[k], dim, &none, mean, cov);
+				for (size_t i = 0; i + 1 < dim; i++) {
+					worst = fmax(worst, fabs((double)mean[i] - found[i]));
+					for (size_t j = 0; j + 1 < dim; j++)
+						v += (double)(cov[i * dim + j] * e[0].f[i] * e[0].f[j]);
+				}
+				worst = fmax(worst, fabs(belief_variance(post, e[0].f, e[1].f, scratch) / v - 1));
+				twin(e, ns[k], dim, &both, mean, cov);
+				worst = fmax(worst, fabs((double)mean[dim - 1] - found[dim - 1]));
+				double heard = .25 + .75 * found[dim - 1] / .4, weight = belief_query_weight(found, dim, &p);
+				n_inside += heard > .25 && heard < 1;
+				n_bad += fabs(weight - (heard < .25 ? .25 : heard > 1 ? 1 : heard)) > 1e-12 || (ns[k] == 0 && weight != 1);
+				belief_free(b);
+			}
+			belief_posterior_free(post);
+			free(e);
+		}
+		claim(worst < 1e-9 && n_sums > 3, "apart, tastes are those of queries that say nothing, and the weight that of both learnt "
+		    "together (half-life %g, %d times from sums): within %.1e", p.half_life, n_sums, worst);
+		claim(n_bad == 0 && n_inside > 2, "a query is heard from the least part to the whole, and that of nobody is");
+	}
+	const struct belief_prior p = { .query_var = .1, .query_least = .25, .has_query = 1 }, together = { .query_var = .1, .has_query = 1 };
+	claim(belief_query_var(&p) == 0 && belief_query_var(&together) == .1, "and its weight widens nothing");
 }
 
 static void
@@ -277,7 +326,7 @@ queries(void)
 	belief_extend((float[]){ 1, 2 }, NULL, 2, f3);
 	claim(f3[2] == 0, "and 0 where there was no query");
 	/* Nobody: a reward of w x'f is foretold with w = .5 +- .2, that of f with 0 +- 1 / sqrt 4. */
-	const struct belief_prior p = { 4, .5, .1, 0, 1, .5, .04 };
+	const struct belief_prior p = { 4, .5, .1, 0, 1, .5, .04, 0 };
 	belief_solve(post, b, &p, &f);
 	variance = belief_variance(post, (float[]){ 3 }, (float[]){ 2 }, scratch);
 	claim(belief_mean(post)[0] == 0 && belief_mean(post)[1] == .5 && fabs(variance - (9. / 4 + .04 * 36)) < 1e-6 &&
@@ -306,7 +355,7 @@ queries(void)
 	claim(fabs(belief_mean(post)[0] - belief_mean(post_one)[0]) < 1e-15 && belief_mean(post)[1] == .5 &&
 	    fabs(belief_share_unknown(post) - belief_share_unknown(post_one)) < 1e-14,
 	    "rewards that came without a query teach tastes as ever, and nothing about queries");
-	const struct belief_prior beyond = { 1e-300, .5, .1, 0, 1, .5, 1e308 };
+	const struct belief_prior beyond = { 1e-300, .5, .1, 0, 1, .5, 1e308, 0 };
 	belief_clear(b);
 	belief_learn(b, (float[]){ 1e30f, 1e30f }, 1, 1, 0, &f);
 	int e = belief_solve(post, b, &beyond, &f);
@@ -484,8 +533,8 @@ bytes(void)
 static void
 tracks(void)
 {
-	for (int h = 0; h < 4; h++) {
-		const struct belief_prior p = { 100, .02, .03, h % 2 ? 7.5 : 0, h > 1, .5, .05 };
+	for (int h = 0; h < 6; h++) {
+		const struct belief_prior p = { 100, .02, .03, h % 2 ? 7.5 : 0, h > 1, .5, .05, h > 3 ? .25 : 0 };
 		struct event *e = make_events(70, 8, 77);
 		struct belief *b = belief_new(8);
 		struct belief_track *t = belief_track_new(8);
@@ -499,7 +548,7 @@ tracks(void)
 			learn(b, e, i, i + 1, p.half_life);
 		}
 		claim(worst < 1e-12, "the mean before each observation is that of the belief then (half-life %g%s): %.1e", p.half_life,
-		    p.has_query ? ", with queries" : "", worst);
+		    h > 3 ? ", apart from queries" : p.has_query ? ", with queries" : "", worst);
 		int n_same = 0;
 		for (size_t cut = 0; cut < 70; cut++) {
 			belief_clear(b);
@@ -508,7 +557,7 @@ tracks(void)
 			n_same += memcmp(belief_track_mean(t, b, &p, &f), all[cut], sizeof all[cut]) == 0;
 		}
 		claim(n_same == 70, "and has the same bits when a run begins there (half-life %g%s)", p.half_life,
-		    p.has_query ? ", with queries" : "");
+		    h > 3 ? ", apart from queries" : p.has_query ? ", with queries" : "");
 		belief_posterior_free(post);
 		belief_track_free(t);
 		belief_free(b);
@@ -550,6 +599,7 @@ main(void)
 	if (mat_check(&f) < 0)
 		claim(0, "%s", f.text);
 	against_the_twin();
+	apart();
 	known_by_hand();
 	queries();
 	cuts();

@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
 	export data="$BATS_TEST_DIRNAME/data"
-	hare-embed fit --query-share 1 --query-var .05 -o m -c title,category,description,trigger,instructions "$data/skills.csv"
+	hare-embed fit -o m -c title,category,description,trigger,instructions "$data/skills.csv"
 	hare-embed -m m -c title,category,description,trigger,instructions "$data/skills.csv" | hare-pool build -m m -o p
 	hare-update -m m -p p -s s "$data/demo/history.csv"
 	{ echo user,query
@@ -41,7 +41,7 @@ setup() { cd "$BATS_FILE_TMPDIR"; }
 	[ "$output" = true ]
 }
 @test "the same input gives the same bytes: model, pool, attention and answers" {
-	hare-embed fit --query-share 1 --query-var .05 -o m2 -c title,category,description,trigger,instructions --threads 1 "$data/skills.csv"
+	hare-embed fit -o m2 -c title,category,description,trigger,instructions --threads 1 "$data/skills.csv"
 	cmp m m2
 	hare-embed -m m2 -c title,category,description,trigger,instructions --threads 1 "$data/skills.csv" | hare-pool build -m m2 -o p2
 	cmp p p2

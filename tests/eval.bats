@@ -87,7 +87,7 @@ untimed() { grep -v '^time,'; }
 	for s in hare thompson random prototype; do cmp a.$s.csv b.$s.csv; done
 	run -0 awk -F, '$1 == "hit" && $4 == "hit@5" && $5 == "all" { n++; v[$2] = $6 }
 		END { print n, (v["hare"] > 2 * v["cosine"]), (v["rocchio"] > v["cosine"]), (v["hare-nowiden"] == v["hare"]) }' one
-	[ "$output" = "22 1 1 1" ]
+	[ "$output" = "23 1 1 1" ]
 }
 
 @test "known users are narrower than new ones, far more so with true rewards than with none, and they differ" {
@@ -231,6 +231,26 @@ generator() {
 	[ "$stderr" = 'hare-eval: --set: rocchio has no constant "speed"' ]
 }
 
+@test "what was wanted for a question is shown again when it is asked again, where rows have models of their own" {
+	/usr/bin/python3 - "$BATS_TEST_DIRNAME/data/skills.csv" <<-'END'
+	import csv, random, sys
+	random.seed(2)
+	ids = [r['id'] for r in csv.DictReader(open(sys.argv[1], newline=''))]
+	asked = ['a test', 'a report', 'a page', 'a plan', 'a review', 'a query']
+	ev, rel = open('e.csv', 'w'), open('r.csv', 'w')
+	print('event,user,query', file=ev); print('event,item', file=rel)
+	for u in range(6):
+	    wanted = {q: random.sample(ids, 12) for q in asked}      # nothing that tastes would explain
+	    for t in range(60):
+	        q = random.choice(asked)
+	        print(f'{u}-{t},u{u},{q}', file=ev)
+	        for i in wanted[q]: print(f'{u}-{t},{i}', file=rel)
+	END
+	hare-eval replay -m "$d/m" -p "$d/p" --events e.csv --relevance r.csv --no-probes --system hare,hare-recall > t.csv
+	run -0 awk -F, '$1 == "hit" && $4 == "hit@1" && $5 == "31-100" { v[$2] = $6 } END { print (v["hare-recall"] > 2 * v["hare"]), (v["hare-recall"] > .5) }' t.csv
+	[ "$output" = "1 1" ]
+}
+
 # the worlds
 
 @test "the prototype's world: knowing all is best, then one item; the nearest is good while queries say what is needed" {
@@ -291,6 +311,20 @@ clicks_pool() {
 	[ "$stderr" = 'hare-eval: the pool keeps no column "tags": hare-pool build it from records that have one' ]
 	run -65 --separate-stderr "${clicks[@]}" --interests nothing::
 	[[ "$stderr" == 'hare-eval: 0 tags are interests (--interests nothing::): expected at least 2 for a user' ]]
+}
+
+@test "clicks: queries that say nothing are heard less, and cost nothing where they say what is wanted" {
+	clicks_pool
+	for q in empty informative; do "${clicks[@]}" --users 20 --rounds 100 --share-max .2 --no-probes --system hare,hare-deaf --queries $q > $q.csv; done
+	/usr/bin/python3 - <<-'END'
+	import csv
+	def pair(q):
+	    return next((float(r['value']), float(r['error'])) for r in csv.DictReader(open(q + '.csv'))
+	        if r['table'] == 'pair' and r['system'] == 'hare-deaf' and r['block'] == 'all')
+	(empty, e), (told, t) = pair('empty'), pair('informative')
+	assert empty < -2 * e, ('deaf less hare', empty, e)
+	assert told <= 2 * t, ('deaf less hare', told, t)
+	END
 }
 
 @test "simulate gives the same with any number of threads" {

@@ -285,8 +285,8 @@ test_hare(void)
 	void *user = taught(&eval_hare_greedy, value, h, N_STEP);
 	belief_solve(posterior, belief, &space.prior, &f);
 	for (size_t t = 0; t < N_STEP; t++) {
-		attend_aim(space.query + h[t].query * DIM, belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior),
-		    belief_mean(posterior), space.gain, DIM, q);
+		attend_aim(space.query + h[t].query * DIM, 1, belief_mean(posterior),
+		    space.gain / belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior), DIM, q);
 		mat_normalise(q, DIM);
 		for (size_t i = 0; i < 2; i++) {
 			belief_cluster_learn(of[space.cluster[h[t].row[i]]], q);
@@ -299,16 +299,16 @@ test_hare(void)
 	}
 	struct attend_pool pool = { .n_row = N, .dim = DIM, .n_cluster = N_CLUSTER, .mean = space.mean64, .rows = rows, .cluster = cluster };
 	struct attend_settings set = { .gain = space.gain, .beta = space.beta, .alpha = space.bonus * space.beta, .kappa = space.kappa,
-	    .lambda = space.prior.lambda, .query_var = space.prior.query_var, .n_top = 3, .n_thread = 1 };
+	    .lambda = space.prior.lambda, .query_var = belief_query_var(&space.prior), .n_top = 3, .n_thread = 1 };
 	struct attend *attend = attend_new(&pool, &set, 1);
 	int same_top = 1;
 	for (size_t k = 0; k < N_QUERY; k++) {
 		struct attend_query query = { .x = space.query + k * DIM,
-		    .query_weight = belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior), .user_mean = belief_mean(posterior), .variances = variances,
+		    .query_weight = 1, .user_times = 1 / belief_query_weight(belief_mean(posterior), DIM + 1, &space.prior), .user_mean = belief_mean(posterior), .variances = variances,
 		    .user = posterior, .n_scratch = belief_scratch_many(posterior, ATTEND_N_SHARP), .bonus = bonus };
 		struct attend_result result;
 		struct eval_ask ask = ask_of(k, 0);
-		attend_aim(query.x, query.query_weight, query.user_mean, space.gain, DIM, q);
+		attend_aim(query.x, 1, query.user_mean, attend_gain(space.gain, query.user_times), DIM, q);
 		mat_normalise(q, DIM);
 		for (size_t c = 0; c < N_CLUSTER; c++) {
 			belief_cluster_solve(of[c], &f);

@@ -496,6 +496,7 @@ model(void)
 		{ "lambda", "0", "a prior precision of 0" }, { "noise_var", "-1", "a negative variance" }, { "gain", "x", "a gain that is no number" },
 		{ "dim", "0", "no dimension" }, { "n_cluster", "1e3", "a number of clusters that is none" }, { "space", "abc", "a short space id" },
 		{ "bonus", "inf", "an infinite bonus" }, { "query_var", "-.1", "a negative variance of the query" },
+		{ "query_least", "1.5", "more than the whole of a query" },
 		{ "gain", "1e-320", "a gain without a finite reciprocal" },
 		{ "seed", "1", NULL },  /* none is wrong, and query_var is not there */
 	};
@@ -513,8 +514,8 @@ model(void)
 			/* the same file by hand, with one wrong value */
 			static const char *const key[] = { "space", "source", "dim", "n_cluster", "gain", "widening", "bonus", "lambda", "noise_var", "base_rate", "half_life" };
 			static const char *const value[] = { "0123456789abcdef0123456789abcdef", "tfidf", "3", "2", "1", "1", "1", "1", "1", "0", "0" };
-			if (strcmp(bad[k - 1].key, "query_var") == 0)
-				tensor_set_meta(w, "query_var", "%s", bad[k - 1].value);
+			if (strncmp(bad[k - 1].key, "query_", 6) == 0)
+				tensor_set_meta(w, bad[k - 1].key, "%s", bad[k - 1].value);
 			for (size_t i = 0; i < sizeof key / sizeof *key; i++)
 				tensor_set_meta(w, key[i], "%s", strcmp(key[i], bad[k - 1].key) == 0 ? bad[k - 1].value : value[i]);
 			tensor_declare(w, "centre", TENSOR_F32, 2, (size_t[]){ 2, 3 });
@@ -524,7 +525,7 @@ model(void)
 		claim(model_put(w, &m, &f) == 0 && tensor_commit(w, &f) == 0, "a model is written");
 		got = model_open("m", &f);
 		if (k > 0 && !bad[k - 1].why) {
-			claim(got && got->prior.query_var == 0 && got->prior.has_query && got->prior.query_mean == 0,
+			claim(got && got->prior.query_var == 0 && got->prior.query_least == 0 && got->prior.has_query && got->prior.query_mean == 0,
 			    "a model of before queries were heard opens, and does not hear them");
 			model_close(got);
 			continue;
@@ -535,7 +536,7 @@ model(void)
 			continue;
 		}
 		claim(got && strcmp(got->space, m.space) == 0 && got->dim == 3 && got->n_cluster == 2 && got->gain == 1 / 3. &&
-		    got->prior.lambda == 100 && got->prior.base_rate == .03 && got->prior.query_var == .05 &&
+		    got->prior.lambda == 100 && got->prior.base_rate == .01 && got->prior.query_var == .05 && got->prior.query_least == .25 &&
 		    got->prior.query_mean == 1 / got->gain && strcmp(got->source, "tfidf") == 0 &&
 		    memcmp(got->centre, centre, sizeof centre) == 0 && memcmp(got->mean, mean, sizeof mean) == 0, "and read back exactly");
 		claim(model_cluster(got, (float[]){ 0, 1, 0 }) == 1 && model_cluster(got, (float[]){ 1, 1, 0 }) == 0 &&

@@ -32,9 +32,10 @@ N, d = X.shape
 xbar = model["mean"].astype(float)
 g, kappa, rho = (float(meta[k]) for k in ("gain", "widening", "bonus"))
 lam, s2, b0, query_var = (float(meta[k]) for k in ("lambda", "noise_var", "base_rate", "query_var"))
+least, h = float(meta["query_least"]), float(meta["query_share"])
 # weights of a text's features and, last, of what the query says of it
 P = np.diag(np.append(np.full(d, lam), 1 / query_var))
-m0 = np.append(np.zeros(d), 1 / g)
+m0 = np.append(np.zeros(d), h / g)
 
 S = X @ X.T
 pairs = S[np.triu_indices(N, 1)]
@@ -69,14 +70,21 @@ for q, got in zip(queries, attended):
         b += f * (r - b0) / s2
     Sigma = np.linalg.inv(Lambda)
     mean = Sigma @ b
+    v = mean[d] * g / h
+    if least > 0:       # apart: the user as if the query had no weight, and its weight as if both were learnt together
+        v = min(1, max(least, least + (1 - least) * v))
+        Sigma = np.zeros_like(Sigma)
+        Sigma[:d, :d] = np.linalg.inv(Lambda[:d, :d])
+        mean = Sigma @ b
     x = floats(q["x"])
-    logit = beta * (X @ (g * (mean[d] * x + mean[:d])))         # no cluster was learnt: equal bonuses cancel
+    times = 1 / v if least > 0 else 1                   # apart, in the scale of x
+    logit = beta * (X @ (v * times * x + g * times * mean[:d]))         # no cluster was learnt: equal bonuses cancel
     top = np.argsort(-logit, kind="stable")[:64]
     A0 = np.exp(logit[top] - logit[top].max()); A0 /= A0.sum()
     f = X[top] - xbar
     f = np.c_[f, f @ x]
     tau2 = float(A0 @ np.einsum("ij,jk,ik->i", f, Sigma, f))
-    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * g ** 2 * tau2)
+    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * (g * times) ** 2 * tau2)
     A = np.exp((logit - logit.max()) / T); A /= A.sum()
     compare("z", A @ X, floats(got["z"]))
     compare("entropy", -(A[A > 0] * np.log(A[A > 0])).sum(), float(got["entropy"]))

@@ -2,7 +2,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	cd "$BATS_FILE_TMPDIR"
-	hare-embed fit --query-share 1 --query-var .05 -o m -d 16 --clusters 4 --seed 1 -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv"
+	hare-embed fit --query-share 1 --query-var .05 --query-least 0 -o m -d 16 --clusters 4 --seed 1 -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv"
 	hare-embed -m m -c title,description < "$BATS_TEST_DIRNAME/data/skills.csv" | hare-pool build -m m -o p
 	hare-embed fit -o other -d 16 --clusters 4 --seed 2 -c instructions < "$BATS_TEST_DIRNAME/data/skills.csv"
 	# 3,000 rewards of 60 users, with times, ids and queries
@@ -200,7 +200,7 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 		    f = pool[r["item"]] - xbar
 		    f = np.append(f, f @ np.array(r["x"].split(), "f4").astype(float) if r["x"] else 0)
 		    L += np.outer(f, f) / .05
-		    b += f * (float(r["reward"]) - .03) / .05
+		    b += f * (float(r["reward"]) - .01) / .05
 		    seen.setdefault(r["user"], []).append(f)
 		found = list(csv.DictReader(open(sys.argv[2])))
 		assert len(found) == len(belief) > 5
@@ -443,7 +443,7 @@ ann,%s,1,1e30 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
 		    L, b = np.diag([100.] * 16 + [20]), np.array([0.] * 16 + [10])
 		    for f, y in F:
 		        L += np.outer(f, f) / .05
-		        b += f * (y - .03) / .05
+		        b += f * (y - .01) / .05
 		    mean_u = np.linalg.solve(L, b)
 		    x = np.array(r["x"].split(), "f4").astype(float)
 		    q = 2 * (mean_u[16] * x + mean_u[:16])

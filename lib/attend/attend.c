@@ -23,6 +23,12 @@ attend_beta(size_t n_row, size_t dim, double score_sd)
 	return sqrt(2 * log(n)) / score_sd;
 }
 
+double
+attend_gain(double gain, double user_times)
+{
+	return user_times > 0 ? gain * user_times : gain;
+}
+
 void
 attend_aim(const float *x, double query_weight, const double *user_mean, double gain, size_t dim, float *q)
 {
@@ -593,7 +599,7 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 	a->query = query;
 	attend_fault_none(a);
 	for (size_t i = 0; i < n_query; i++) {
-		attend_aim(query[i].x, query[i].query_weight, query[i].user_mean, a->set.gain, a->pool.dim, a->q + i * a->n_pad);
+		attend_aim(query[i].x, query[i].query_weight, query[i].user_mean, attend_gain(a->set.gain, query[i].user_times), a->pool.dim, a->q + i * a->n_pad);
 		if (query[i].bonus && !a->cluster && !a->pool.span && learn_clusters(a, f) < 0)
 			return -1;
 		a->sparse[i].is_sparse = a->sparse[i].is_sampled = 0;

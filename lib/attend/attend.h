@@ -106,12 +106,14 @@ double attend_beta(size_t n_row, size_t dim, double score_sd);
 
 /* q [dim] = query_weight * x + gain * user_mean; x where user_mean is NULL. What the bonus of a cluster is asked for, once
    normalised. */
+double attend_gain(double gain, double user_times);     /* that of a user */
 void attend_aim(const float *x, double query_weight, const double *user_mean, double gain, size_t dim, float *q);
 
 struct attend_query {           /* all borrowed during attend_run() */
 	const float *x;                 /* any length, but finite and below 1e12 */
 	const double *user_mean;        /* NULL: nobody, and query_weight is not read and variances not called */
 	double query_weight;            /* v, of the user */
+	double user_times;              /* gain counts so many times for this user, also in widening; 0: once */
 	/* variance [n] of the reward foretold for each of the features f [n][dim], n at most ATTEND_N_SHARP, under the query x */
 	void (*variances)(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch);
 	const void *user;

@@ -181,20 +181,20 @@ attend_settle(const struct attend_settings *set, const struct attend_query *quer
     struct attend_item *top, size_t n_top, const float *(*row)(void *arg, size_t row), void *arg, float *f, double *scratch,
     struct settled *out)
 {
-	double variance;
+	double variance, gain = query->user_mean ? attend_gain(set->gain, query->user_times) : set->gain;
 
 	for (size_t j = 0; j < n_top; j++) {
 		const float *x = row(arg, top[j].row);
 		if (!x)
 			return -1;
 		top[j].content = set->beta * (query->user_mean ? query->query_weight : 1) * mat_dot64(query->x, x, dim);
-		top[j].personal = query->user_mean ? set->beta * set->gain * dot_user(query->user_mean, x, dim) : 0;
+		top[j].personal = query->user_mean ? set->beta * gain * dot_user(query->user_mean, x, dim) : 0;
 		top[j].logit = top[j].content + top[j].personal + top[j].bonus;
 	}
 	qsort(top, n_top, sizeof *top, attend_by_weight);
 	if ((variance = attended_variance(set, query, mean, dim, top, n_top, row, arg, f, scratch)) < 0)
 		return -1;
-	double steep = set->beta * set->gain;
+	double steep = set->beta * gain;
 	out->temperature = sqrt(1 + set->kappa * (3.14159265358979323846 / 8) * steep * steep * variance);
 	out->tau = sqrt(variance);
 	out->best = top[0].logit;

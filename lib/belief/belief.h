@@ -8,6 +8,10 @@
  *             weight has a prior of its own, N(query_mean, query_var): what is foretold by query_mean is taken from the
  *             reward, and the last number stretched by sqrt(lambda query_var), so that one prior N(0, I / lambda) serves.
  *             It is not stretched in what is stored
+ *   apart     with query_least > 0 the mean of u is that for a weight of 0: what it is worth to know of a user is learnt as
+ *             if queries said nothing, for where both explain the same rewards the query would take them all. Beside it the
+ *             weight is estimated, with u summed over, and says only how much of the query to hear: query_least of it where
+ *             it foretells nothing or less, all of it from query_mean on. cov is that of u, with nothing for the weight
  *   source    Bishop, Pattern Recognition and Machine Learning (2006), eqs 3.49-3.51; in the dual, Rasmussen and
  *             Williams, Gaussian Processes for Machine Learning (2006), eqs 2.11, 2.12
  *   forgetting weights w halve every half_life units of time before the belief's last time; the prior does not fade
@@ -34,6 +38,7 @@ struct belief_prior {
 	int has_query;          /* the last number of f is what the query said; else the next two are not read */
 	double query_mean;      /* weight of what the query says, where nothing is known */
 	double query_var;       /* how far users differ in it, >= 0; 0: not at all, it stays at query_mean */
+	double query_least;     /* above 0, at most 1: apart, and so much of a query is heard at least; 0: together */
 };
 
 /* out [dim + 1] = [f ; x'f] for f and the query x [dim], both of lengths below 1e12; x = NULL: [f ; 0]. out may be f. */
@@ -82,11 +87,14 @@ void belief_posterior_free(struct belief_posterior *p);
 /* 0, or -1 with *f set (EX_DATAERR) if the sums are not those of any data (not positive definite). */
 int belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f);
 const double *belief_mean(const struct belief_posterior *p);            /* [dim], borrowed */
-/* How many times as much the query says as of nobody: the last number of a mean [dim] by query_mean; 1 without a query,
-   or if query_mean is 0. */
+/* How much of the query is heard, 1 of nobody: with w the last number of a mean [dim] by query_mean, w; apart
+   query_least + (1 - query_least) w, from query_least to 1. 1 without a query, or if query_mean is 0. */
 double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
+int belief_is_apart(const struct belief_prior *prior);
+/* The variance of the weight that cov has, of nobody: query_var, or 0 apart. */
+double belief_query_var(const struct belief_prior *prior);
 /* f' cov f, never negative; with a query f and x have dim - 1 numbers, and it is [f ; x'f]' cov [f ; x'f], x = NULL for
-   x = 0. With prior only it is |f|^2 / lambda + query_var (x'f)^2. O(n dim + n^2) or O(dim^2). Several threads may ask one
+   x = 0. With prior only it is |f|^2 / lambda + belief_query_var() (x'f)^2. O(n dim + n^2) or O(dim^2). Several threads may ask one
    posterior, each with its own scratch of belief_scratch() doubles. */
 double belief_variance(const struct belief_posterior *p, const float *f, const float *x, double *scratch);
 size_t belief_scratch(const struct belief_posterior *p);

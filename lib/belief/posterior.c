@@ -14,6 +14,11 @@
  * What the query says, q_i = the last number of f_i, has the weight query_mean + s v with s^2 = lambda query_var and
  * v ~ N(0, 1 / lambda) as all others: so q_i is replaced by s q_i, and c_i loses query_mean q_i. With s = 0 nothing is
  * learnt of the weight and no other case is needed.
+ *
+ * Apart (query_least > 0) s is 0 and nothing is taken from c. With k_i = q_i sqrt(w_i / noise_var) the rewards then say of
+ * the weight, u summed over, a normal likelihood of precision A and mean B / A, C = M / lambda the covariance of c:
+ *	A = k' C^-1 k = lambda |L^-1 k|^2,  B = k' C^-1 c = lambda k' M^-1 c
+ * or from sums, with h = sum w q f / noise_var,  A = sum w q^2 / noise_var - |L^-1 h|^2,  B = sum w q c / noise_var - h'mean
  */
 struct belief_posterior {
 	size_t dim, n;          /* n = 0: nothing known, or sums */
@@ -75,6 +80,28 @@ plain_count(size_t dim, const struct belief_prior *prior)
 	return dim - (prior->has_query != 0);
 }
 
+int
+belief_is_apart(const struct belief_prior *prior)
+{
+	return prior->has_query && prior->query_least > 0;
+}
+
+/* s^2 */
+static double
+square_of(const struct belief_prior *prior)
+{
+	return !prior->has_query ? 1 : belief_is_apart(prior) ? 0 : prior->lambda * prior->query_var;
+}
+
+/* The mean of the weight, by what the rewards say of it and its prior. */
+static double
+weight_mean(double precision, double linear, const struct belief_prior *prior)
+{
+	double v = prior->query_var;
+
+	return v > 0 ? (v * linear + prior->query_mean) / (v * fmax(0, precision) + 1) : prior->query_mean;
+}
+
 /* f'g, the last number of both stretched */
 static double
 product(const float *f, const float *g, size_t dim, size_t n_plain, double square)
@@ -90,7 +117,7 @@ residual(struct observation o, size_t dim, const struct belief_prior *prior)
 {
 	double rest = o.reward - prior->base_rate;
 
-	return prior->has_query ? rest - prior->query_mean * o.f[dim - 1] : rest;
+	return prior->has_query && !belief_is_apart(prior) ? rest - prior->query_mean * o.f[dim - 1] : rest;
 }
 
 /* mean = G' alpha, and back to numbers that are not stretched */
@@ -104,8 +131,25 @@ blend(double *mean, size_t dim, const float *f, const double *scale, const doubl
 		for (size_t d = 0; d < dim; d++)
 			mean[d] += a * f[i * dim + d];
 	}
-	if (prior->has_query)
+	if (prior->has_query && !belief_is_apart(prior))
 		mean[dim - 1] = prior->query_mean + prior->lambda * prior->query_var * mean[dim - 1];
+}
+
+/* Of the weight, apart: after M^-1 c = alpha. */
+static double
+weight_of_observations(const struct belief_posterior *p, const double *alpha, const struct belief_prior *prior)
+{
+	size_t n = p->n, dim = p->dim;
+	double *k = xmalloc(n + 1, sizeof *k), linear = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		k[i] = p->scale[i] * (double)p->f[i * dim + dim - 1];
+		linear += k[i] * alpha[i];
+	}
+	mat_solve64(p->l, n, k, 0);
+	double mean = weight_mean(p->lambda * mat_ddot64(k, k, n), p->lambda * linear, prior);
+	free(k);
+	return mean;
 }
 
 static int
@@ -135,9 +179,28 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 	if (e == 0) {
 		mat_solve64(p->l, n, c, 1);
 		blend(p->mean, dim, p->f, p->scale, c, n, prior);
+		if (belief_is_apart(prior))
+			p->mean[dim - 1] = weight_of_observations(p, c, prior);
 	}
 	free(c);
 	return e;
+}
+
+/* Of the weight, apart: after the mean of the others; said = sum w q f, the last of it sum w q^2. */
+static double
+weight_of_sums(const struct belief_posterior *p, const double *said, double target, const struct belief_prior *prior)
+{
+	size_t n = p->dim - 1;
+	double *h = xcalloc(p->dim, sizeof *h), linear = target / prior->noise_var;
+
+	for (size_t i = 0; i < n; i++) {
+		h[i] = said[i] / prior->noise_var;
+		linear -= h[i] * p->mean[i];
+	}
+	mat_solve64(p->l, p->dim, h, 0);
+	double mean = weight_mean(said[n] / prior->noise_var - mat_ddot64(h, h, n), linear, prior);
+	free(h);
+	return mean;
 }
 
 static int
@@ -154,14 +217,16 @@ solve_sums(struct belief_posterior *p, const struct belief *b, const struct beli
 		for (size_t j = 0; j <= i; j++)
 			p->l[i * dim + j] = s_i * (j < p->n_plain ? 1 : p->stretch) * packed[j] / prior->noise_var;
 		p->l[i * dim + i] += prior->lambda;
-		if (prior->has_query)
+		if (prior->has_query && !belief_is_apart(prior))
 			rest -= prior->query_mean * said[i];
 		p->mean[i] = s_i * rest / prior->noise_var;
 	}
 	if (mat_cholesky64(p->l, dim) < 0)
 		return -1;
 	mat_solve64(p->l, dim, p->mean, 1);
-	if (prior->has_query)
+	if (belief_is_apart(prior))
+		p->mean[dim - 1] = weight_of_sums(p, said, target[dim - 1] - prior->base_rate * linear[dim - 1], prior);
+	else if (prior->has_query)
 		p->mean[dim - 1] = prior->query_mean + p->stretch * p->mean[dim - 1];
 	return 0;
 }
@@ -173,7 +238,7 @@ belief_solve(struct belief_posterior *p, const struct belief *b, const struct be
 	p->lambda = prior->lambda;
 	p->is_sums = b->is_sums;
 	p->n_plain = plain_count(p->dim, prior);
-	p->square = prior->has_query ? prior->lambda * prior->query_var : 1;
+	p->square = square_of(prior);
 	p->stretch = sqrt(p->square);
 	int e = (b->is_sums ? solve_sums : solve_observations)(p, b, prior), is_finite = 1;
 	for (size_t d = 0; d < p->dim; d++)
@@ -198,7 +263,16 @@ belief_mean(const struct belief_posterior *p)
 double
 belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior)
 {
-	return prior->has_query && prior->query_mean != 0 ? mean[dim - 1] / prior->query_mean : 1;
+	if (!prior->has_query || prior->query_mean == 0)
+		return 1;
+	double w = mean[dim - 1] / prior->query_mean, least = prior->query_least;
+	return belief_is_apart(prior) ? fmax(least, fmin(1, least + (1 - least) * w)) : w;
+}
+
+double
+belief_query_var(const struct belief_prior *prior)
+{
+	return !prior->has_query || belief_is_apart(prior) ? 0 : prior->query_var;
 }
 
 size_t
@@ -343,7 +417,7 @@ belief_share_unknown(const struct belief_posterior *p)
 struct belief_track {
 	size_t dim, n;          /* rows of l and v that hold */
 	double *l;              /* packed lower, by rows */
-	double *v;              /* L^-1 c */
+	double *v, *k;          /* L^-1 c; apart, L^-1 k */
 	double *alpha, *scale;
 	float *f;               /* [n][dim] */
 	size_t n_cap;
@@ -369,6 +443,7 @@ belief_track_free(struct belief_track *t)
 		return;
 	free(t->l);
 	free(t->v);
+	free(t->k);
 	free(t->alpha);
 	free(t->scale);
 	free(t->f);
@@ -390,7 +465,7 @@ track_row(struct belief_track *t, const struct belief *b, const struct belief_pr
 {
 	size_t i = t->n, dim = t->dim, n_plain = plain_count(dim, prior);
 	struct observation o = belief_at(b, i);
-	double *row = t->l + packed_size(i), square = prior->lambda * prior->query_var;
+	double *row = t->l + packed_size(i), square = square_of(prior);
 
 	memcpy(t->f + i * dim, o.f, dim * sizeof *t->f);
 	t->scale[i] = sqrt(1 / prior->noise_var);
@@ -404,6 +479,7 @@ track_row(struct belief_track *t, const struct belief *b, const struct belief_pr
 	if (!(row[i] > 0))
 		return -1;
 	row[i] = sqrt(row[i]);
+	t->k[i] = (t->scale[i] * (double)o.f[dim - 1] - mat_ddot64(row, t->k, i)) / row[i];
 	t->v[i] = (residual(o, dim, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
 	t->n++;
 	return 0;
@@ -421,6 +497,7 @@ belief_track_mean(struct belief_track *t, const struct belief *b, const struct b
 		size_t n_cap = n + n / 2 + 8;
 		t->l = xrealloc(t->l, packed_size(n_cap), sizeof *t->l);
 		t->v = xrealloc(t->v, n_cap, sizeof *t->v);
+		t->k = xrealloc(t->k, n_cap, sizeof *t->k);
 		t->alpha = xrealloc(t->alpha, n_cap, sizeof *t->alpha);
 		t->scale = xrealloc(t->scale, n_cap, sizeof *t->scale);
 		t->f = xrealloc(t->f, n_cap, t->dim * sizeof *t->f);
@@ -440,5 +517,7 @@ belief_track_mean(struct belief_track *t, const struct belief *b, const struct b
 			t->alpha[j] -= t->alpha[i] * row[j];
 	}
 	blend(t->mean, t->dim, t->f, t->scale, t->alpha, n, prior);
+	if (belief_is_apart(prior))
+		t->mean[t->dim - 1] = weight_mean(prior->lambda * mat_ddot64(t->k, t->k, n), prior->lambda * mat_ddot64(t->k, t->v, n), prior);
 	return t->mean;
 }

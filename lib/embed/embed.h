@@ -41,7 +41,7 @@ struct embed_options {
 	int stop_words;         /* English function words make no terms */
 	double idf_power;       /* a term weighs idf^idf_power; < 0: 1 up to 300 texts, 2 from 10,000 on */
 	double pair_weight;     /* a pair of words times this */
-	double query_share, query_var;  /* constants of the MODEL */
+	double query_share, query_var, query_least;     /* constants of the MODEL */
 	uint64_t seed;
 	size_t n_thread;
 	const char *vectors;    /* file of word vectors: the source is then "vectors" */

@@ -532,6 +532,7 @@ embed_fit_write(struct embed_fit *fit, const char *path, struct embed_report *re
 	model_defaults(&m);
 	m.query_share = fit->o.query_share;
 	m.prior.query_var = fit->o.query_var;
+	m.prior.query_least = fit->o.query_least;
 	m.dim = fit->dim;
 	m.n_cluster = codebook_make(&fit->book, n_cluster_of(fit), fit->o.n_thread, &centre);
 	m.centre = centre;

@@ -6,7 +6,7 @@
 
 const struct eval_system *const eval_systems[] = {
 	&eval_hare, &eval_hare_nouser, &eval_hare_alpha0, &eval_hare_nowiden, &eval_hare_wide, &eval_hare_query, &eval_hare_nob0,
-	&eval_hare_greedy, &eval_hare_deaf, &eval_hare_tuned, &eval_hare_heard,
+	&eval_hare_greedy, &eval_hare_deaf, &eval_hare_recall, &eval_hare_tuned, &eval_hare_heard,
 	&eval_random, &eval_cosine, &eval_memory, &eval_rocchio, &eval_linucb_item, &eval_linucb_cluster, &eval_linucb_user,
 	&eval_hybrid, &eval_thompson, &eval_history, &eval_prototype, &eval_generative, NULL
 };

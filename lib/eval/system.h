@@ -24,7 +24,7 @@ struct eval_ask {
 	uint64_t draw;                  /* number of this step: another one for each, and for each probe */
 };
 
-enum { EVAL_KNOBS = 12, EVAL_GRID = 8 };
+enum { EVAL_KNOBS = 14, EVAL_GRID = 8 };
 
 /* A constant of a system. NAN as a default: that of the MODEL. */
 struct eval_knob {
@@ -66,6 +66,7 @@ extern const struct eval_system eval_linucb_item, eval_linucb_cluster;          
 extern const struct eval_system eval_history, eval_prototype;                                  /* history.c, prototype.c */
 extern const struct eval_system eval_generative;                                               /* generative.c */
 extern const struct eval_system eval_hare, eval_hare_nouser, eval_hare_alpha0, eval_hare_nowiden, eval_hare_wide,
-    eval_hare_query, eval_hare_nob0, eval_hare_greedy, eval_hare_deaf, eval_hare_tuned, eval_hare_heard;                        /* hare.c */
+    eval_hare_query, eval_hare_nob0, eval_hare_greedy, eval_hare_deaf, eval_hare_recall,
+    eval_hare_tuned, eval_hare_heard;    /* hare.c */
 
 #endif

@@ -6,7 +6,7 @@
 #include "model/model.h"
 
 const char *const learn_setting_names[] = {
-	"base_rate", "clock", "dim", "feature", "gain", "half_life", "lambda", "noise_var", "query_mean", "query_var", "space", NULL
+	"base_rate", "clock", "dim", "feature", "gain", "half_life", "lambda", "noise_var", "query_least", "query_mean", "query_var", "space", NULL
 };
 
 const char *const learn_dump_names[] = { "kind", "key", "n", "first", "last", "form", "value" };
@@ -49,7 +49,7 @@ learn_settle(struct learn_settings *set)
 {
 	set->prior.has_query = strcmp(set->feature, "item") == 0;
 	if (!set->prior.has_query)
-		set->prior.query_mean = set->prior.query_var = 0;
+		set->prior.query_mean = set->prior.query_var = set->prior.query_least = 0;
 }
 
 size_t
@@ -88,6 +88,11 @@ learn_settings(struct state *s, struct learn_settings *set, struct fault *f)
 			    "learn the rewards anew into another state", state_path(s));
 		if (found >= 0 && (found = get_number(s, "query_mean", &set->prior.query_mean, 0, 0, f)) == 0)
 			set->prior.query_mean = 0;
+		if (found >= 0 && (found = get_number(s, "query_least", &set->prior.query_least, 0, 0, f)) == 0)
+			set->prior.query_least = 0;
+		if (found >= 0 && set->prior.query_least > 1)
+			return fault(f, EX_DATAERR, "%s: setting query_least: expected a number from 0 to 1, got %g", state_path(s),
+			    set->prior.query_least);
 		learn_settle(set);
 		return found < 0 ? -1 : 1;
 	}
@@ -112,7 +117,8 @@ learn_set_settings(struct state *s, const struct learn_settings *set, struct fau
 	    set_number(s, "noise_var", set->prior.noise_var, f) < 0 ||
 	    set_number(s, "base_rate", set->prior.base_rate, f) < 0 ||
 	    (set->prior.has_query && (set_number(s, "query_mean", set->prior.query_mean, f) < 0 ||
-	    set_number(s, "query_var", set->prior.query_var, f) < 0)) ||
+	    set_number(s, "query_var", set->prior.query_var, f) < 0 ||
+	    set_number(s, "query_least", set->prior.query_least, f) < 0)) ||
 	    set_number(s, "half_life", set->prior.half_life, f) < 0)
 		return -1;
 	return 0;
@@ -157,6 +163,7 @@ learn_same_settings(const struct learn_settings *a, const char *a_name, const st
 	    same_number("base rate", a->prior.base_rate, a_name, b->prior.base_rate, b_name, f) < 0 ||
 	    same_number("query mean", a->prior.query_mean, a_name, b->prior.query_mean, b_name, f) < 0 ||
 	    same_number("query variance", a->prior.query_var, a_name, b->prior.query_var, b_name, f) < 0 ||
+	    same_number("least part of a query", a->prior.query_least, a_name, b->prior.query_least, b_name, f) < 0 ||
 	    same_number("gain", a->gain, a_name, b->gain, b_name, f) < 0)
 		return -1;
 	return 0;

@@ -15,9 +15,9 @@ model_defaults(struct model *m)
 	m->widening = .2;
 	m->bonus = .2;
 	m->beta = 0;
-	m->query_share = 0;
-	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .05, .base_rate = .03, .half_life = 0,
-	    .has_query = 1, .query_mean = 0, .query_var = 0 };
+	m->query_share = .8;
+	m->prior = (struct belief_prior){ .lambda = 100, .noise_var = .05, .base_rate = .01, .half_life = 0,
+	    .has_query = 1, .query_mean = m->query_share / m->gain, .query_var = .1, .query_least = .25 };
 }
 
 /* So that attention to gain (w x + u) begins with the query as it is; 0 for gain 0, where users do not count. */
@@ -28,13 +28,13 @@ query_mean_of(double gain)
 }
 
 /* The constants as metadata: name, where it lives, and what it may be. */
-enum range { ANY, AT_LEAST_0, ABOVE_0 };
+enum range { ANY, AT_LEAST_0, ABOVE_0, FROM_0_TO_1 };
 struct constant {
 	const char *name;
 	double *value;
 	enum range range;
 };
-enum { N_CONSTANT = 10, N_NEEDED = 7 }; /* those behind came later: a file without them has what stands there before */
+enum { N_CONSTANT = 11, N_NEEDED = 7 }; /* those behind came later: a file without them has what stands there before */
 
 static void
 constants(struct model *m, struct constant out[N_CONSTANT])
@@ -49,6 +49,7 @@ constants(struct model *m, struct constant out[N_CONSTANT])
 		{ "half_life", &m->prior.half_life, AT_LEAST_0 },
 		{ "query_var", &m->prior.query_var, AT_LEAST_0 },
 		{ "query_share", &m->query_share, AT_LEAST_0 },
+		{ "query_least", &m->prior.query_least, FROM_0_TO_1 },
 		{ "beta", &m->beta, AT_LEAST_0 },
 	}, N_CONSTANT * sizeof *out);
 }
@@ -56,7 +57,8 @@ constants(struct model *m, struct constant out[N_CONSTANT])
 static int
 read_constants(struct model *m, struct fault *f)
 {
-	static const char *const range_text[] = { "a number", "a number of 0 or more", "a number above 0" };
+	static const char *const range_text[] = { "a number", "a number of 0 or more", "a number above 0",
+	    "a number from 0 to 1" };
 	struct constant c[N_CONSTANT];
 
 	constants(m, c);
@@ -65,7 +67,8 @@ read_constants(struct model *m, struct fault *f)
 		double v = *c[i].value;
 		if ((i < N_NEEDED || tensor_meta(m->file, c[i].name)) && tensor_meta_number(m->file, c[i].name, &v, f) < 0)
 			return -1;
-		if (!isfinite(v) || (c[i].range == AT_LEAST_0 && v < 0) || (c[i].range == ABOVE_0 && v <= 0))
+		int below = c[i].range == ABOVE_0 ? v <= 0 : c[i].range != ANY && v < 0;
+		if (!isfinite(v) || below || (c[i].range == FROM_0_TO_1 && v > 1))
 			return fault(f, EX_DATAERR, "%s: %s: expected %s, got %s", tensor_path(m->file), c[i].name,
 			    range_text[c[i].range], tensor_meta(m->file, c[i].name));
 		*c[i].value = v;

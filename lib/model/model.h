@@ -32,8 +32,8 @@ struct model {
 	struct tensor_file *file;
 };
 
-/* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .05, base_rate .03,
-   half_life 0, query_share 0, query_var 0: queries choose, but nothing is learnt of what they say */
+/* The constants of an untrained model: gain 2, widening .2, bonus .2, lambda 100, noise_var .05, base_rate .01,
+   half_life 0, query_share .8, query_var .1, query_least .25: of each user is learnt how much queries say, apart */
 void model_defaults(struct model *m);
 
 /* All of the file is verified. NULL with *f set. */

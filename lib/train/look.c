@@ -123,13 +123,17 @@ pairs_look(struct pairs_look *l, const float *x, const float *const *row, size_t
 	if (believe(l, n, f) < 0)
 		return -1;
 	struct attend_settings set = { .gain = m->gain, .beta = m->beta > 0 ? m->beta : attend_beta(n, dim, spread(l, n)),
-		.kappa = m->widening, .lambda = m->prior.lambda, .query_var = m->prior.query_var, .n_top = n, .n_thread = 1 };
+		.kappa = m->widening, .lambda = m->prior.lambda, .query_var = belief_query_var(&m->prior), .n_top = n, .n_thread = 1 };
 	struct attend_pool pool = { .n_row = n, .dim = dim, .n_cluster = 1, .mean = l->mean, .rows = look_rows,
 		.cluster = no_cluster, .arg = l };
 	struct attend *a = attend_new(&pool, &set, 1);
 	const double *mean = belief_mean(l->posterior);
 	struct attend_query query = { .x = x, .user_mean = mean, .query_weight = belief_query_weight(mean, dim + 1, &m->prior),
 		.variances = variances, .user = l->posterior, .n_scratch = belief_scratch_many(l->posterior, ATTEND_N_SHARP) };
+	if (belief_is_apart(&m->prior)) {
+		query.user_times = 1 / query.query_weight;
+		query.query_weight = 1;
+	}
 	if (attend_run(a, 1, &query, &found, f) < 0) {
 		attend_free(a);
 		return -1;

@@ -519,7 +519,7 @@ find_near(struct pairs *p, const size_t *row, size_t n, struct fault *f)
 
 	if (!p->attend) {
 		struct attend_settings set = { .gain = p->model->gain, .beta = p->beta = beta_of_all(p), .kappa = p->model->widening,
-			.lambda = p->model->prior.lambda, .query_var = p->model->prior.query_var, .n_top = N_NEAR + N_REPEAT,
+			.lambda = p->model->prior.lambda, .query_var = belief_query_var(&p->model->prior), .n_top = N_NEAR + N_REPEAT,
 			.n_thread = p->set.n_thread };
 		struct attend_pool pool = { .n_row = p->n, .dim = p->dim, .n_cluster = 1, .mean = p->mean, .rows = item_rows,
 			.cluster = no_cluster, .arg = p };

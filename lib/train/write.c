@@ -253,7 +253,7 @@ train_write(const struct model *base, const struct trained *t, const float *rows
 	m.prior.lambda = 1 / (TRAIN_SLOPE * s.radius * TRAIN_SLOPE * s.radius);
 	/* Logits of queries are steep where rewards are not: they choose, but foretell no reward. */
 	m.query_share = 0;
-	m.prior.query_var = 0;
+	m.prior.query_var = m.prior.query_least = 0;
 	m.prior.noise_var = TRAIN_NOISE_VAR;
 	m.prior.base_rate = TRAIN_BASE_RATE;
 	codebook_init(&book, s.dim, base->n_cluster, o->seed);
