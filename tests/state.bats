@@ -170,7 +170,7 @@ same_beliefs() { hare-state dump -s "$1" > left.csv && hare-state dump -s "$2" >
 	[[ "$stderr" == "hare-state: a.state has dimension 4, d3.state has 3" ]]
 	learn -s p.state --base-rate .1 < a.csv
 	run -65 --separate-stderr hare-state merge -o no.state a.state p.state
-	[[ "$stderr" == "hare-state: a.state has base rate 0.03, p.state has 0.1" ]]
+	[[ "$stderr" == "hare-state: a.state has base rate 0.01, p.state has 0.1" ]]
 	run -65 --separate-stderr hare-state merge -o b.state a.state all.state
 	[[ "$stderr" == "hare-state: b.state: is there already" ]]
 	run -66 hare-state merge -o no.state a.state absent.state

@@ -84,7 +84,7 @@ for q, got in zip(queries, attended):
     f = X[top] - xbar
     f = np.c_[f, f @ x]
     tau2 = float(A0 @ np.einsum("ij,jk,ik->i", f, Sigma, f))
-    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * (g * times) ** 2 * tau2)
+    T = math.sqrt(1 + kappa * math.pi / 8 * beta ** 2 * g ** 2 * tau2)
     A = np.exp((logit - logit.max()) / T); A /= A.sum()
     compare("z", A @ X, floats(got["z"]))
     compare("entropy", -(A[A > 0] * np.log(A[A > 0])).sum(), float(got["entropy"]))

@@ -113,7 +113,7 @@ struct attend_query {           /* all borrowed during attend_run() */
 	const float *x;                 /* any length, but finite and below 1e12 */
 	const double *user_mean;        /* NULL: nobody, and query_weight is not read and variances not called */
 	double query_weight;            /* v, of the user */
-	double user_times;              /* gain counts so many times for this user, also in widening; 0: once */
+	double user_times;              /* gain counts so many times for this user, but once in widening; 0: once */
 	/* variance [n] of the reward foretold for each of the features f [n][dim], n at most ATTEND_N_SHARP, under the query x */
 	void (*variances)(const void *user, const float *x, const float *f, size_t n, double *variance, double *scratch);
 	const void *user;

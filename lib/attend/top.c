@@ -194,7 +194,7 @@ attend_settle(const struct attend_settings *set, const struct attend_query *quer
 	qsort(top, n_top, sizeof *top, attend_by_weight);
 	if ((variance = attended_variance(set, query, mean, dim, top, n_top, row, arg, f, scratch)) < 0)
 		return -1;
-	double steep = set->beta * gain;
+	double steep = set->beta * set->gain;
 	out->temperature = sqrt(1 + set->kappa * (3.14159265358979323846 / 8) * steep * steep * variance);
 	out->tau = sqrt(variance);
 	out->best = top[0].logit;

@@ -390,7 +390,7 @@ hare_attend(void *user, const struct eval_ask *ask, float *weight, struct fault 
 	const struct eval_space *s = h->space;
 	size_t n_sharp = s->n < ATTEND_N_SHARP ? s->n : ATTEND_N_SHARP;
 	double variance[ATTEND_N_SHARP], tau2 = 0, t = 1;
-	double gain = h->gain;
+	double gain = h->value[GAIN];
 
 	(void)f;
 	logits(h, ask, weight);
