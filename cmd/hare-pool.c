@@ -175,7 +175,7 @@ change_format(struct pool_format format)
 {
 	if (store_wanted)
 		pool_store_of(store_wanted, &format.store);     /* one of the choices, so it is there */
-	format.has_sketch = (format.has_sketch || sketch_wanted) && !sketch_unwanted;
+	format.has_sketch = sketch_unwanted ? 0 : sketch_wanted ? 1 : format.has_sketch;
 	format.has_index = (format.has_index || index_wanted) && !index_unwanted;
 	return format;
 }
@@ -194,6 +194,8 @@ make(struct feed *d, const char *target, int extend, struct fault *f)
 	if (!d->builder)
 		return -1;
 	struct pool_format format = pool_builder_format(d->builder);
+	if (!extend)
+		format.has_sketch = POOL_SKETCH_IF_LARGE;
 	pool_set_threads(d->builder, record_options.n_thread);
 	if (pool_set_format(d->builder, change_format(format), f) < 0 || feed_all(d, f) < 0) {
 		pool_abort(d->builder);
@@ -574,8 +576,8 @@ run_info(const struct opt_program *p, int n_operand, char **operand)
 	{ 0, "index", OPT_FLAG, &index_wanted, NULL, "also keep an index of the rows, for hare-attend --delta", NULL, NULL },
 #define FORMAT_OPTIONS \
 	{ 0, "store", OPT_CHOICE, &store_wanted, "TYPE", "how vectors are kept: f32 unless given", "f32 f16 bf16 int8", NULL }, \
-	{ 0, "sketch", OPT_FLAG, &sketch_wanted, NULL, "also keep a sketch of each row, for hare-attend --epsilon", NULL, NULL }, \
-	{ 0, "no-sketch", OPT_FLAG, &sketch_unwanted, NULL, "keep none, where the pool has had one", NULL, NULL },
+	{ 0, "sketch", OPT_FLAG, &sketch_wanted, NULL, "also keep a sketch of each row, for hare-attend; default: of 65,536 rows or more", NULL, NULL }, \
+	{ 0, "no-sketch", OPT_FLAG, &sketch_unwanted, NULL, "keep none", NULL, NULL },
 #define INPUT_OPTIONS \
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "the model that the vectors are of", NULL, "HARE_MODEL" }, \
 	{ 0, "vectors", OPT_FILE, &vectors_path, "FILE", "take vectors from an NPY or safetensors file, a row for each record", NULL, NULL }, \
@@ -633,7 +635,7 @@ static const struct opt get_opts[] = {
 static const struct opt check_opts[] = { POOLS_OPTION, QUIET_OPTIONS };
 
 static const struct opt_program build = { "build", "make a pool of records with ids, texts and vectors",
-	"-m MODEL -o POOL [--store TYPE] [--sketch] [--index] [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
+	"-m MODEL -o POOL [--store TYPE] [--sketch | --no-sketch] [--index] [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", build_opts,
 	"hare-embed -m skills.model -c title,description skills.csv | hare-pool build -m skills.model -o skills.pool\n", run_build, NULL };
 static const struct opt_program add = { "add", "let a pool grow by records",
 	"-m MODEL -p POOL [--vectors FILE [--tensor NAME]] [--normalise] [file ...]", add_opts,

@@ -260,6 +260,30 @@ damage(void)
 	claim(n_found == n_tried && n_tried > 300, "%zu of %zu pools with one bit flipped are found out: %s", n_found, n_tried, f.text);
 }
 
+/* A sketch that is kept where the pool is large. */
+static void
+large(void)
+{
+	struct fault f = {0};
+	int has[2] = {0};
+
+	for (int k = 0; k < 2; k++) {
+		struct pool_builder *b = pool_create("large", 4, "0123456789abcdef0123456789abcdef", 1, NULL, 0, &f);
+		int r = b ? pool_set_format(b, (struct pool_format){ POOL_F32, POOL_SKETCH_IF_LARGE, 0 }, &f) : -1;
+		for (size_t i = 0; r == 0 && i < POOL_SKETCH_ROWS - (size_t)k; i++) {
+			char name[24];
+			snprintf(name, sizeof name, "r%zu", i);
+			r = pool_add(b, (struct span){ name, strlen(name) }, (const float[]){ i % 2 ? .6f : .8f, i % 2 ? .8f : .6f, 0, 0 }, 0, NULL, &f);
+		}
+		r = r == 0 ? pool_commit(b, &f) : (pool_abort(b), -1);
+		struct pool *p = r == 0 ? pool_open((const char *[]){ "large" }, 1, NULL, NULL, &f) : NULL;
+		has[k] = p && pool_check(p, &f) == 0 ? pool_has_sketch(p) : -1;
+		pool_close(p);
+	}
+	unlink("large");
+	claim(has[0] == 1 && has[1] == 0, "a sketch if large: of 65,536 rows, not of one less: %d, %d %s", has[0], has[1], f.text);
+}
+
 /* The pool "whole" again, checksums and all, with one number of one tensor changed. */
 static int
 forge(const char *tensor, size_t at, const void *value, size_t n_byte)
@@ -344,6 +368,7 @@ main(void)
 	refusals();
 	corners();
 	damage();
+	large();
 	forgery();
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
 		unlink(left[i]);

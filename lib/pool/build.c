@@ -105,6 +105,8 @@ int
 pool_set_format(struct pool_builder *b, struct pool_format format, struct fault *f)
 {
 	assert(b->n_row == 0);
+	if (format.has_sketch == POOL_SKETCH_IF_LARGE && b->dim > MAT_SKETCH_DIM_MAX)
+		format.has_sketch = 0;
 	if (format.has_sketch && b->dim > MAT_SKETCH_DIM_MAX)
 		return fault(f, EX_DATAERR, "%s: a sketch has at most %d dimensions, not %zu", b->path, MAT_SKETCH_DIM_MAX, b->dim);
 	b->format = format;
@@ -457,7 +459,7 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 	uint64_t quartic[2] = { (uint64_t)b->sums.quartic, (uint64_t)(b->sums.quartic >> 64) };
 
 	if (spool_copy(b->vectors ? b->vectors : b->rows, b->vectors ? 0 : STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_SCALE, w, f) < 0 ||
-	    spool_copy(b->rows, STREAM_SKETCH, w, f) < 0 || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
+	    (b->sketch && spool_copy(b->rows, STREAM_SKETCH, w, f) < 0) || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
 	    spool_copy(b->ids, 0, w, f) < 0 || tensor_put(w, b->id_offset, (b->n_row + 1) * sizeof *b->id_offset, f) < 0 ||
 	    tensor_put(w, order, b->n_row * sizeof *order, f) < 0 ||
 	    tensor_put(w, b->sums.sum, b->dim * sizeof *b->sums.sum, f) < 0 ||
@@ -478,6 +480,10 @@ write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 	for (size_t i = 0; i < b->n_column; i++)
 		if (spool_put(b->rows, STREAM_TEXT + 2 * i + 1, &b->text_end[i], sizeof b->text_end[i], f) < 0)
 			return -1;
+	if (b->format.has_sketch == POOL_SKETCH_IF_LARGE && b->n_row < POOL_SKETCH_ROWS) {
+		free(b->sketch);
+		b->sketch = NULL;
+	}
 	if (b->sketch && b->n_row % MAT_SKETCH_ROWS != 0 && put_sketch(b, f) < 0)
 		return -1;
 	pool_sums_finish(&b->sums);

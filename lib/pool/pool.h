@@ -99,10 +99,13 @@ struct pool_whole {
 };
 struct pool_whole pool_whole(const struct pool *p);
 
+/* A sketch pays where reading the rows takes longer than all else: from POOL_SKETCH_ROWS rows on. */
+enum { POOL_SKETCH_IF_LARGE = 2, POOL_SKETCH_ROWS = 65536 };
+
 /* How a segment keeps its vectors. */
 struct pool_format {
 	enum pool_store store;
-	int has_sketch;
+	int has_sketch;                 /* 1, 0, or POOL_SKETCH_IF_LARGE */
 	int has_index;                  /* of a pool: one of its segments */
 };
 struct pool_format pool_format_of(const struct pool *p);        /* POOL_F32 where segments differ */
