@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/thread.h"
 #include "mat/mat.h"
 #include "mat/sketch.h"
 #include "pool/inside.h"
@@ -29,8 +30,8 @@ struct pool_builder {
 	uint64_t *text_end;             /* [n_column], bytes so far */
 	struct pool_sums sums;
 	struct pool_format format;
-	struct spool *vectors;          /* what an index is made of: rows as they are kept, else NULL; then not among the rows */
-	float *scale;                   /* [n_row], of POOL_I8 with an index */
+	struct spool *vectors;          /* what sketch and index are made of: rows as they are kept, else NULL; then not among the rows */
+	float *scale;                   /* [n_row], of POOL_I8 with vectors */
 	uint32_t *cluster;              /* [n_row], with an index */
 	size_t n_scale_cap, n_cluster_cap, n_thread;
 	struct pool_index_made index;
@@ -38,8 +39,6 @@ struct pool_builder {
 	struct pool_whole whole;
 	void *kept;                     /* [dim], a row as it is kept */
 	float *row;                     /* [dim], and what that is as floats */
-	uint8_t *sketch;                /* the block that is not full */
-	double *turned;                 /* [mat_sketch_codes(dim)] */
 	struct pool *old;               /* of pool_extend() */
 	int lock;                       /* descriptor that holds it, or -1 */
 };
@@ -112,11 +111,7 @@ pool_set_format(struct pool_builder *b, struct pool_format format, struct fault 
 	b->format = format;
 	b->format.has_index = format.has_index && !b->old;
 	spool_free(b->vectors);
-	b->vectors = b->format.has_index ? spool_new(b->path, 1) : NULL;
-	free(b->sketch);
-	free(b->turned);
-	b->sketch = format.has_sketch ? xcalloc(mat_sketch_block(b->dim), 1) : NULL;
-	b->turned = format.has_sketch ? xmalloc(mat_sketch_codes(b->dim), sizeof *b->turned) : NULL;
+	b->vectors = b->format.has_index || b->format.has_sketch ? spool_new(b->path, 1) : NULL;
 	return 0;
 }
 
@@ -205,8 +200,6 @@ pool_abort(struct pool_builder *b)
 	pool_sums_free(&b->sums);
 	free(b->kept);
 	free(b->row);
-	free(b->sketch);
-	free(b->turned);
 	pool_close(b->old);
 	if (b->lock >= 0)
 		close(b->lock);
@@ -224,17 +217,7 @@ put_text(struct pool_builder *b, size_t i, struct span text, struct fault *f)
 	return spool_put(b->rows, STREAM_TEXT + 2 * i, text.at, text.n, f);
 }
 
-static int
-put_sketch(struct pool_builder *b, struct fault *f)
-{
-	size_t n_block = mat_sketch_block(b->dim);
-	int r = spool_put(b->rows, STREAM_SKETCH, b->sketch, n_block, f);
-
-	memset(b->sketch, 0, n_block);
-	return r;
-}
-
-/* The row as it is kept; its sums and its sketch are those of what is kept. */
+/* The row as it is kept; its sums, and later its sketch, are those of what is kept. */
 static int
 put_vector(struct pool_builder *b, const float *x, struct fault *f)
 {
@@ -248,11 +231,6 @@ put_vector(struct pool_builder *b, const float *x, struct fault *f)
 	if (b->vectors && b->format.store == POOL_I8) {
 		b->scale = xgrow(b->scale, &b->n_scale_cap, b->n_row + 1, sizeof *b->scale);
 		b->scale[b->n_row] = scale;
-	}
-	if (b->sketch) {
-		mat_sketch_put(b->sketch, b->n_row % MAT_SKETCH_ROWS, b->row, b->dim, b->turned);
-		if (b->n_row % MAT_SKETCH_ROWS == MAT_SKETCH_ROWS - 1)
-			return put_sketch(b, f);
 	}
 	return 0;
 }
@@ -279,7 +257,7 @@ pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster,
 			return -1;
 	b->id_offset = xgrow(b->id_offset, &b->n_id_offset_cap, b->n_row + 2, sizeof *b->id_offset);
 	b->id_offset[b->n_row + 1] = b->id_offset[b->n_row] + id.n;
-	if (b->vectors) {
+	if (b->format.has_index) {
 		b->cluster = xgrow(b->cluster, &b->n_cluster_cap, b->n_row + 1, sizeof *b->cluster);
 		b->cluster[b->n_row] = c;
 	}
@@ -398,7 +376,7 @@ declare_segment(struct pool_builder *b, struct tensor_writer *w, size_t k)
 	declare(w, k, "x", "", pool_store_tensor(b->format.store), 2, (size_t[]){ b->n_row, b->dim });
 	if (b->format.store == POOL_I8)
 		declare(w, k, "x.scale", "", TENSOR_F32, 1, &b->n_row);
-	if (b->sketch)
+	if (b->format.has_sketch)
 		declare(w, k, "sketch", "", TENSOR_U8, 2, (size_t[]){ (b->n_row + MAT_SKETCH_ROWS - 1) / MAT_SKETCH_ROWS, mat_sketch_block(b->dim) });
 	declare(w, k, "cluster", "", TENSOR_U32, 1, &b->n_row);
 	declare(w, k, "id", "", TENSOR_U8, 1, &n_id_byte);
@@ -459,7 +437,7 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 	uint64_t quartic[2] = { (uint64_t)b->sums.quartic, (uint64_t)(b->sums.quartic >> 64) };
 
 	if (spool_copy(b->vectors ? b->vectors : b->rows, b->vectors ? 0 : STREAM_X, w, f) < 0 || spool_copy(b->rows, STREAM_SCALE, w, f) < 0 ||
-	    (b->sketch && spool_copy(b->rows, STREAM_SKETCH, w, f) < 0) || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
+	    spool_copy(b->rows, STREAM_SKETCH, w, f) < 0 || spool_copy(b->rows, STREAM_CLUSTER, w, f) < 0 ||
 	    spool_copy(b->ids, 0, w, f) < 0 || tensor_put(w, b->id_offset, (b->n_row + 1) * sizeof *b->id_offset, f) < 0 ||
 	    tensor_put(w, order, b->n_row * sizeof *order, f) < 0 ||
 	    tensor_put(w, b->sums.sum, b->dim * sizeof *b->sums.sum, f) < 0 ||
@@ -472,6 +450,55 @@ put_segment(struct pool_builder *b, struct tensor_writer *w, const uint32_t *ord
 	return b->index.n_cell > 0 ? put_index(b, w, spool_bytes(b->vectors, f), f) : 0;
 }
 
+/* -- the sketch: some thousand blocks of 16 rows at a time -- */
+
+struct sketching {
+	const struct pool_builder *b;
+	const char *x;
+	size_t first;                   /* block of the first task */
+	uint8_t *block;                 /* [tasks][mat_sketch_block()] */
+	float *row;                     /* [n_thread][dim] */
+	double *turned;                 /* [n_thread][mat_sketch_codes(dim)] */
+};
+
+static void
+sketch_block(void *arg, size_t task, size_t worker)
+{
+	struct sketching *s = arg;
+	const struct pool_builder *b = s->b;
+	size_t from = (s->first + task) * MAT_SKETCH_ROWS, n_block = mat_sketch_block(b->dim);
+	float *row = s->row + worker * b->dim;
+
+	memset(s->block + task * n_block, 0, n_block);
+	for (size_t r = 0; r < MAT_SKETCH_ROWS && from + r < b->n_row; r++) {
+		pool_decode(b->format.store, s->x + (from + r) * b->dim * pool_store_size(b->format.store), b->scale ? b->scale + from + r : NULL, 1,
+		    b->dim, row);
+		mat_sketch_put(s->block + task * n_block, r, row, b->dim, s->turned + worker * mat_sketch_codes(b->dim));
+	}
+}
+
+static int
+put_sketch(struct pool_builder *b, struct fault *f)
+{
+	enum { BLOCKS = 4096 };
+	size_t n_thread = b->n_thread > 0 ? b->n_thread : 1, n_block = (b->n_row + MAT_SKETCH_ROWS - 1) / MAT_SKETCH_ROWS;
+	struct sketching s = { .b = b, .x = spool_bytes(b->vectors, f) };
+	int r = s.x ? 0 : -1;
+
+	s.block = xmalloc(BLOCKS, mat_sketch_block(b->dim));
+	s.row = xmalloc(n_thread * b->dim, sizeof *s.row);
+	s.turned = xmalloc(n_thread * mat_sketch_codes(b->dim), sizeof *s.turned);
+	for (size_t n; r == 0 && s.first < n_block; s.first += n) {
+		n = n_block - s.first < BLOCKS ? n_block - s.first : BLOCKS;
+		thread_for(n_thread, n, sketch_block, &s);
+		r = spool_put(b->rows, STREAM_SKETCH, s.block, n * mat_sketch_block(b->dim), f);
+	}
+	free(s.block);
+	free(s.row);
+	free(s.turned);
+	return r;
+}
+
 static int
 write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 {
@@ -480,14 +507,12 @@ write_pool(struct pool_builder *b, const uint32_t *order, struct fault *f)
 	for (size_t i = 0; i < b->n_column; i++)
 		if (spool_put(b->rows, STREAM_TEXT + 2 * i + 1, &b->text_end[i], sizeof b->text_end[i], f) < 0)
 			return -1;
-	if (b->format.has_sketch == POOL_SKETCH_IF_LARGE && b->n_row < POOL_SKETCH_ROWS) {
-		free(b->sketch);
-		b->sketch = NULL;
-	}
-	if (b->sketch && b->n_row % MAT_SKETCH_ROWS != 0 && put_sketch(b, f) < 0)
+	if (b->format.has_sketch == POOL_SKETCH_IF_LARGE)
+		b->format.has_sketch = b->n_row >= POOL_SKETCH_ROWS;
+	if (b->format.has_sketch && put_sketch(b, f) < 0)
 		return -1;
 	pool_sums_finish(&b->sums);
-	if (b->vectors && b->n_row >= POOL_INDEX_ROWS) {
+	if (b->format.has_index && b->n_row >= POOL_INDEX_ROWS) {
 		const void *x = spool_bytes(b->vectors, f);
 		if (!x)
 			return -1;

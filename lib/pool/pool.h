@@ -137,8 +137,8 @@ struct pool_builder *pool_create(const char *path, size_t dim, const char *space
     const char *const *column, size_t n_column, struct fault *f);
 /* text [n_column]. id must not be empty nor hold blanks, x must be of unit length within 1e-3, or zero; else EX_DATAERR,
    *f says what is wrong (without position, which the caller adds) and nothing was added. That ids are new is found by
-   pool_commit(). Rows stream to temporary files without a name in the folder of path: memory is 40 bytes a row and
-   the bytes of dim^2 doubles. */
+   pool_commit(). Rows stream to temporary files without a name in the folder of path: memory is 40 bytes a row (44
+   of int8 with sketch or index, 48 with an index) and the bytes of dim^2 doubles. */
 int pool_add(struct pool_builder *b, struct span id, const float *x, size_t cluster, const struct span *text, struct fault *f);
 int pool_commit(struct pool_builder *b, struct fault *f);       /* frees b, also on failure */
 /* Before the first row. Unless called: that of the pool that is extended, else float32 without sketch. -1 with *f set: the
@@ -146,7 +146,7 @@ int pool_commit(struct pool_builder *b, struct fault *f);       /* frees b, also
 struct pool_format pool_builder_format(const struct pool_builder *b);
 int pool_set_format(struct pool_builder *b, struct pool_format format, struct fault *f);
 void pool_set_whole(struct pool_builder *b, struct pool_whole whole);
-/* That an index is made with; one unless called. */
+/* That sketch and index are made with; one unless called. */
 void pool_set_threads(struct pool_builder *b, size_t n_thread);
 void pool_abort(struct pool_builder *b);                        /* the old file stays; NULL is allowed */
 int pool_id_is_good(struct span id);
