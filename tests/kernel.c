@@ -94,7 +94,7 @@ kernels_agree(void)
 					float *score = xmalloc(N_QUERY * 40, sizeof *score), *z = xcalloc(N_QUERY * n_pad, sizeof *z), one[40];
 					float *out = xmalloc(n * dim, sizeof *out), *z1 = xmalloc(n_pad, sizeof *z1);
 					int is_plain = strcmp(kernel->name, "plain") == 0;
-					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, 40, NULL);
+					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, 40);
 					kernel->blend(type, r.kept[t], r.scale, n, dim, w, 40, N_QUERY, z);
 					kernel->widen(type, r.kept[t], n, dim, out);
 					for (size_t j = 0; j < n * dim; j++)
@@ -103,7 +103,7 @@ kernels_agree(void)
 						for (size_t j = 0; j < n; j++) {
 							worst_score = fmax(worst_score, fabs(score[q * 40 + j] - mat_dot64(a + q * n_pad, r.x + j * dim, dim)));
 							kernel->scores(type, (char *)r.kept[t] + j * dim * (type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2),
-							    r.scale + j, 1, dim, a + q * n_pad, 1, one, 0, NULL);
+							    r.scale + j, 1, dim, a + q * n_pad, 1, one, 0);
 							alone &= memcmp(one, &score[q * 40 + j], sizeof *one) == 0;
 						}
 						/* the rows with a weight alone, by their numbers */

@@ -11,8 +11,6 @@
 
 enum { BLOCK_ROWS = 128 };      /* whose weights are summed in floating point */
 
-static const size_t type_size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
-
 double
 attend_beta(size_t n_row, size_t dim, double score_sd)
 {
@@ -270,10 +268,10 @@ score_tile(void *arg, size_t tile, size_t worker)
 		float *score = attend_weight_at(a, a->first, j);
 		const float *q = a->q + a->first * a->n_pad;
 		if (s.type == ATTEND_F32 || n_query < 4) {
-			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
+			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS);
 			continue;
 		}
-		a->kernel->scores(ATTEND_F32, attend_widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS, NULL);
+		a->kernel->scores(ATTEND_F32, attend_widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS);
 		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
 			for (size_t k = 0; k < s.n; k++)
 				score[i * TILE_ROWS + k] *= s.scale[k];
@@ -462,8 +460,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 			return -1;
-		a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q + i * a->n_pad, 1, score + (j - from), 0,
-		    j + 2 * s.n <= tile_last ? (const char *)s.x + s.n * dim * type_size[s.type] : NULL);
+		a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q + i * a->n_pad, 1, score + (j - from), 0);
 		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
 			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 	}
@@ -475,7 +472,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 			return -1;
 		size_t n_some = attend_list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
 		/* the other half of the next block; while the scores were taken memory was asked for the first */
-		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * type_size[s.type] : NULL;
+		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * attend_type_size(s.type) : NULL;
 		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, dim, w->near, w->part + i * a->n_pad, later);
 	}
 	return 0;

@@ -227,7 +227,6 @@ blend_tile(void *arg, size_t tile, size_t worker)
 static void
 read_tile(void *arg, size_t tile, size_t worker)
 {
-	static const size_t size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
 	struct attend *a = arg;
 	struct bound *b = a->bound;
 	struct worker *w = &a->worker[worker];
@@ -250,14 +249,14 @@ read_tile(void *arg, size_t tile, size_t worker)
 			if (attend_span_of(a, at, end - at, w, tile, &s) < 0)
 				return;
 		}
-		size_t row_bytes = a->pool.dim * size[s.type], i = row - at;
+		size_t row_bytes = a->pool.dim * attend_type_size(s.type), i = row - at;
 		const char *x = (const char *)s.x + i * row_bytes;
 		if (k + 12 < n_some && from + w->some[k + 12] < at + s.n)
 			for (size_t line = 0; line < row_bytes; line += 64)
 				__builtin_prefetch(x + (w->some[k + 12] - w->some[k]) * row_bytes + line);
 		b->row[from + *n] = w->some[k];
 		a->kernel->scores(s.type, x, s.scale ? s.scale + i : NULL, 1, a->pool.dim, a->q + b->i * a->n_pad, 1,
-		    &b->score[from + *n], 0, NULL);
+		    &b->score[from + *n], 0);
 		if (query->bonus)
 			b->row_add[from + *n] = attend_bonus_of(&a->set, query, a->pool.n_cluster, s.cluster[i]);
 		w->near[k] = u[w->some[k]];
@@ -458,7 +457,6 @@ list_rows(struct few *w, float from, float until)
 static void
 score_chunk(void *arg, size_t task, size_t worker)
 {
-	static const size_t size[] = { [ATTEND_F32] = 4, [ATTEND_F16] = 2, [ATTEND_BF16] = 2, [ATTEND_I8] = 1 };
 	struct few *few = arg;
 	struct attend *a = few->a;
 	size_t first = task * CHUNK, n = few->n - first < CHUNK ? few->n - first : CHUNK;
@@ -468,14 +466,14 @@ score_chunk(void *arg, size_t task, size_t worker)
 		if (attend_span_of(a, few->row[first + k], 1, &a->worker[worker], task, &s[k]) < 0)
 			return;
 		/* rows that are lent as copies share one place */
-		for (size_t line = 0; a->pool.span && line < a->pool.dim * size[s[k].type]; line += 64)
+		for (size_t line = 0; a->pool.span && line < a->pool.dim * attend_type_size(s[k].type); line += 64)
 			__builtin_prefetch((const char *)s[k].x + line);
 	}
 	for (size_t k = 0; k < n; k++) {
 		size_t row = first + k;
 		if (!a->pool.span && attend_span_of(a, few->row[row], 1, &a->worker[worker], task, &s[k]) < 0)
 			return;
-		a->kernel->scores(s[k].type, s[k].x, s[k].scale, 1, a->pool.dim, a->q + few->i * a->n_pad, 1, &few->score[row], 0, NULL);
+		a->kernel->scores(s[k].type, s[k].x, s[k].scale, 1, a->pool.dim, a->q + few->i * a->n_pad, 1, &few->score[row], 0);
 		few->bonus[row] = a->query[few->i].bonus ? attend_bonus_of(&a->set, &a->query[few->i], a->pool.n_cluster, s[k].cluster[0]) : 0;
 	}
 }

@@ -114,7 +114,7 @@ read_piece(struct cells *c, size_t from, size_t n, int is_place, size_t cell)
 	for (size_t done = 0; done < n; done += s.n) {
 		if (rows_of(c, &p, done, &s, &row) < 0)
 			return -1;
-		a->kernel->scores(s.type, s.x, s.scale, s.n, a->pool.dim, a->q + c->i * a->n_pad, 1, c->score + c->n + done, 0, NULL);
+		a->kernel->scores(s.type, s.x, s.scale, s.n, a->pool.dim, a->q + c->i * a->n_pad, 1, c->score + c->n + done, 0);
 		for (size_t k = 0; k < s.n; k++)
 			c->row[c->n + done + k] = (uint32_t)(is_place ? a->pool.index->first + row[k] : from + done + k);
 		for (size_t k = 0; query->bonus && !is_place && k < s.n; k++)
@@ -399,7 +399,7 @@ sample_unread(struct cells *c, double best, double temperature, double most, dou
 		float score;
 		if (rows_of(c, &p, 0, &s, &row) < 0)
 			return -1;
-		a->kernel->scores(s.type, s.x, s.scale, 1, a->pool.dim, a->q + c->i * a->n_pad, 1, &score, 0, NULL);
+		a->kernel->scores(s.type, s.x, s.scale, 1, a->pool.dim, a->q + c->i * a->n_pad, 1, &score, 0);
 		while (query->bonus && x->run_start[run + 1] <= place)
 			run++;
 		double bonus = query->bonus ? attend_bonus_of(&a->set, query, a->pool.n_cluster, x->run_cluster[run]) : 0;
@@ -572,8 +572,8 @@ one_query(void *arg, size_t i, size_t worker)
 	memset(c->is_read, 0, x->n_cell);
 	for (size_t d = 0; d < a->n_pad; d++)
 		c->square[d] = q[d] * q[d];
-	a->kernel->scores(ATTEND_F16, x->centre, NULL, x->n_cell, a->pool.dim, q, 1, c->u, 0, NULL);
-	a->kernel->scores(ATTEND_BF16, x->spread, NULL, x->n_cell, a->pool.dim, c->square, 1, c->v, 0, NULL);
+	a->kernel->scores(ATTEND_F16, x->centre, NULL, x->n_cell, a->pool.dim, q, 1, c->u, 0);
+	a->kernel->scores(ATTEND_BF16, x->spread, NULL, x->n_cell, a->pool.dim, c->square, 1, c->v, 0);
 	a->sparse[i].is_sparse = by_cells(c) > 0;
 }
 

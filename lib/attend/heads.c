@@ -178,7 +178,7 @@ pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct 
 	for (size_t j = from; j < end; j += s.n) {
 		if (span_of(h, j, end - j, w, tile, &s) < 0)
 			return -1;
-		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), BLOCK_ROWS, NULL);
+		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), BLOCK_ROWS);
 	}
 	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
 	for (size_t first = 0; first < h->n_all; first += 64) {

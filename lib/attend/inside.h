@@ -82,6 +82,13 @@ struct attend {
 	struct attend_result *result;
 };
 
+/* Bytes of a number. */
+static inline size_t
+attend_type_size(enum attend_type type)
+{
+	return type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2;
+}
+
 /* Of query i. */
 float *attend_weights(const struct attend *a, size_t i, size_t tile);
 float *attend_weight_at(const struct attend *a, size_t i, size_t row);

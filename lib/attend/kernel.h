@@ -42,15 +42,14 @@ struct kernel_pass {
 
 struct attend_kernel {
 	const char *name;
-	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. later:
-	   in blend_some(), n / 2 rows that one query will want next, a hint for the memory, or NULL; scores() asks ahead by itself
-	   and does not read it */
+	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. */
 	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
-	    size_t n_query, float *score, size_t n_stride, const void *later);
+	    size_t n_query, float *score, size_t n_stride);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
 	void (*blend)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *w,
 	    size_t n_stride, size_t n_query, float *z);
-	/* The same for one query and some of the rows, by their numbers. */
+	/* The same for one query and some of the rows, by their numbers. later: n / 2 rows that it will want next, a hint for the
+	   memory, or NULL. */
 	void (*blend_some)(enum attend_type type, const void *rows, const float *scale, const uint32_t *row, size_t n, size_t dim,
 	    const float *w, float *z, const void *later);
 	/* scores(), weigh() and blend_some() of the rows that weigh enough, with the same bits, while the rows are near: they come
