@@ -452,12 +452,7 @@ attending_ask_state(struct attending *a, struct fault *f)
 	for (size_t i = 0; status == 0 && i < a->n_query; i++)
 		if (who[i] && who[i]->is_known) {
 			a->query[i].user_mean = belief_mean(who[i]->posterior);
-			a->query[i].query_weight = belief_query_weight(a->query[i].user_mean, a->belief_dim, &a->prior);
-			a->query[i].user_times = 1;
-			if (belief_is_apart(&a->prior)) {       /* v x + g ubar, in the scale of x: a query never fades, tastes outgrow it */
-				a->query[i].user_times = 1 / a->query[i].query_weight;
-				a->query[i].query_weight = 1;
-			}
+			belief_weights(a->query[i].user_mean, a->belief_dim, &a->prior, &a->query[i].query_weight, &a->query[i].user_times);
 			if (!(fabs(a->query[i].query_weight) <= LARGEST) && status == 0)
 				status = fault(f, EX_DATAERR, "%s: user \"%s\": what was learnt leads to numbers beyond %g", state_name,
 				    fault_quote(who[i]->name.at, who[i]->name.n), LARGEST);

@@ -91,6 +91,9 @@ const double *belief_mean(const struct belief_posterior *p);            /* [dim]
    query_least + (1 - query_least) w, from query_least to 1. 1 without a query, or if query_mean is 0. */
 double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
 int belief_is_apart(const struct belief_prior *prior);
+/* What is asked for is query_weight x + user_times g u: v x + g u with v = belief_query_weight(), but apart in the scale of x,
+   x + (g/v) u, where a query never fades and tastes outgrow it. */
+void belief_weights(const double *mean, size_t dim, const struct belief_prior *prior, double *query_weight, double *user_times);
 /* The variance of the weight that cov has, of nobody: query_var, or 0 apart. */
 double belief_query_var(const struct belief_prior *prior);
 /* f' cov f, never negative; with a query f and x have dim - 1 numbers, and it is [f ; x'f]' cov [f ; x'f], x = NULL for

@@ -269,6 +269,16 @@ belief_query_weight(const double *mean, size_t dim, const struct belief_prior *p
 	return belief_is_apart(prior) ? fmax(least, fmin(1, least + (1 - least) * w)) : w;
 }
 
+void
+belief_weights(const double *mean, size_t dim, const struct belief_prior *prior, double *query_weight, double *user_times)
+{
+	double v = belief_query_weight(mean, dim, prior);
+	int is_apart = belief_is_apart(prior);
+
+	*query_weight = is_apart ? 1 : v;
+	*user_times = is_apart ? 1 / v : 1;
+}
+
 double
 belief_query_var(const struct belief_prior *prior)
 {

@@ -342,11 +342,9 @@ hare_learn(void *user, const struct eval_ask *ask, const uint32_t *row, const do
 		return -1;
 	for (size_t d = 0; d < s->dim; d++)
 		h->mean[d] = (float)belief_mean(h->posterior)[d];
-	h->weight = belief_query_weight(belief_mean(h->posterior), h->dim, &h->prior);
-	if (belief_is_apart(&h->prior)) {       /* in the scale of the query, which never fades */
-		h->gain = h->value[GAIN] / h->weight;
-		h->weight = 1;
-	}
+	double user_times;
+	belief_weights(belief_mean(h->posterior), h->dim, &h->prior, &h->weight, &user_times);
+	h->gain = h->value[GAIN] * user_times;
 	mat_mul_vec(1, mat_of(s->x, s->n, s->dim), 0, h->mean, 0, h->personal);
 	return 0;
 }

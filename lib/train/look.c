@@ -128,12 +128,9 @@ pairs_look(struct pairs_look *l, const float *x, const float *const *row, size_t
 		.cluster = no_cluster, .arg = l };
 	struct attend *a = attend_new(&pool, &set, 1);
 	const double *mean = belief_mean(l->posterior);
-	struct attend_query query = { .x = x, .user_mean = mean, .query_weight = belief_query_weight(mean, dim + 1, &m->prior),
-		.variances = variances, .user = l->posterior, .n_scratch = belief_scratch_many(l->posterior, ATTEND_N_SHARP) };
-	if (belief_is_apart(&m->prior)) {
-		query.user_times = 1 / query.query_weight;
-		query.query_weight = 1;
-	}
+	struct attend_query query = { .x = x, .user_mean = mean, .variances = variances, .user = l->posterior,
+		.n_scratch = belief_scratch_many(l->posterior, ATTEND_N_SHARP) };
+	belief_weights(mean, dim + 1, &m->prior, &query.query_weight, &query.user_times);
 	if (attend_run(a, 1, &query, &found, f) < 0) {
 		attend_free(a);
 		return -1;
