@@ -4,31 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-#if defined __x86_64__ && defined __GNUC__ && !defined __clang__
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
-#define IN static inline __attribute__((always_inline))
-
-typedef float lanes __attribute__((vector_size(64)));
-enum { LANES = 16 };
+#include "lm/lanes.h"
 
 #define LOAD(v, at) memcpy(&(v), (at), sizeof(lanes))
 
-IN float
-fold(const float *lane)
-{
-	float s[LANES];
-
-	memcpy(s, lane, sizeof s);
-	for (size_t half = LANES / 2; half > 0; half /= 2)
-		for (size_t i = 0; i < half; i++)
-			s[i] += s[i + half];
-	return s[0];
-}
-
-IN float
+INLINE float
 sum_of(const float *x, size_t n)
 {
 	lanes sum = { 0 }, v;
@@ -42,10 +22,10 @@ sum_of(const float *x, size_t n)
 	memcpy(lane, &sum, sizeof lane);
 	for (; i < n; i++)
 		lane[i % LANES] += x[i];
-	return fold(lane);
+	return fold((const lanes *)lane);
 }
 
-IN float
+INLINE float
 dot_of(const float *x, const float *y, size_t n)
 {
 	lanes sum = { 0 }, v, w;
@@ -60,10 +40,10 @@ dot_of(const float *x, const float *y, size_t n)
 	memcpy(lane, &sum, sizeof lane);
 	for (; i < n; i++)
 		lane[i % LANES] += x[i] * y[i];
-	return fold(lane);
+	return fold((const lanes *)lane);
 }
 
-IN float
+INLINE float
 max_of(const float *x, size_t n)
 {
 	float lane[LANES], most;
@@ -84,7 +64,7 @@ max_of(const float *x, size_t n)
 
 /* e^x to 2 units of the last place: e^r by the polynomial of Cephes' expf on |r| <= ln 2 / 2, times a power of two. What is
    no number stays so. */
-IN float
+INLINE float
 exp_of(float x)
 {
 	x = x < -87 ? -87 : x;
@@ -151,7 +131,7 @@ fit_norm_back(const float *x, float mean, float scale, const float *g, const flo
 		lane1[i % LANES] += d * g[i];
 		lane2[i % LANES] += d * g[i] * hat;
 	}
-	float s = fold(lane1) / (float)n, e = fold(lane2) / (float)n;
+	float s = fold((const lanes *)lane1) / (float)n, e = fold((const lanes *)lane2) / (float)n;
 	for (i = 0; i < n; i++)
 		dx[i] += scale * (d_out[i] * g[i] - s - (x[i] - mean) * scale * e);
 }
@@ -260,7 +240,7 @@ fit_logits(float *x, size_t n, size_t target, double *log_p)
 }
 
 /* 64 bits to 64: the finaliser of MurmurHash3. */
-IN uint64_t
+INLINE uint64_t
 mixed(uint64_t x)
 {
 	x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD;
