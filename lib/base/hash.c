@@ -24,6 +24,14 @@ hash64(const void *at, size_t n, uint64_t seed)
 	return XXH3_64bits_withSeed(at, n, seed);
 }
 
+int
+hash64_order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 struct hash128 {
 	XXH3_state_t state;     /* wants to lie on a 64-byte boundary */
 };

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 uint64_t hash64(const void *at, size_t n, uint64_t seed);       /* XXH3, 64 bits */
+int hash64_order(const void *a, const void *b);                  /* of two of them, ascending, for qsort() and bsearch() */
 
 /* XXH3 with 128 bits over pieces: what identifies an embedding space. */
 struct hash128;

@@ -298,14 +298,6 @@ gather(struct decode_writer *w, struct worker *k, const struct decode_request *r
 
 /* -- faithful -- */
 
-static int
-by_hash(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void
 see(struct decode_writer *w, struct worker *k, struct span s)
 {
@@ -336,7 +328,7 @@ see_all(struct decode_writer *w, struct worker *k, const struct decode_request *
 	see(w, k, r->query);
 	for (size_t i = 0; i < n_item; i++)
 		see(w, k, k->text[i].text);
-	qsort(k->seen, k->n_seen, sizeof *k->seen, by_hash);
+	qsort(k->seen, k->n_seen, sizeof *k->seen, hash64_order);
 }
 
 static int
@@ -344,7 +336,7 @@ is_seen(const struct worker *k, struct span word)
 {
 	uint64_t hash = hash64(word.at, word.n, 0);
 
-	return stop_is_word(word) || bsearch(&hash, k->seen, k->n_seen, sizeof hash, by_hash) != NULL;
+	return stop_is_word(word) || bsearch(&hash, k->seen, k->n_seen, sizeof hash, hash64_order) != NULL;
 }
 
 /* Tokens up to and with the first word that is nowhere; 0: there is none. A word is only known when the next begins. */

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "text/text.h"
 
+enum { SHORTEST = 32 };         /* places of a checkpoint that prompts are cut down for */
 /* The least that the ln of a weight may be: an item that nobody attends to is still read. */
-enum { SHORTEST = 32 };           /* places of a checkpoint that prompts are cut down for */
 static const double WEIGHT_LEAST = 1e-6;
 
 void

@@ -15,14 +15,6 @@ struct words {
 	size_t n;
 };
 
-static int
-ascending(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Words, or without a vocabulary tokens. */
 static struct words
 words_of(const struct bpe *bpe, const uint32_t *token, size_t n, struct text_words *t, struct buf *text)
@@ -41,7 +33,7 @@ words_of(const struct bpe *bpe, const uint32_t *token, size_t n, struct text_wor
 		for (size_t i = 0; i < t->n; i++)
 			w.at[w.n++] = hash64(t->at[i].at, t->at[i].n, 0);
 	}
-	qsort(w.at, w.n, sizeof *w.at, ascending);
+	qsort(w.at, w.n, sizeof *w.at, hash64_order);
 	return w;
 }
 
