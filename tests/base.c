@@ -248,7 +248,7 @@ read_all(struct source *s, char *out, size_t n_out, size_t n_piece)
 	return (ptrdiff_t)n;
 }
 
-enum { N_TEXT = 300000, N_ROOM = 1000000 };
+enum { N_TEXT = 300000, N_ROOM = 1000000, N_PIECE = 2 << 20 };
 static char text[N_TEXT], out[N_ROOM];
 static unsigned char packed[N_ROOM];
 
@@ -394,6 +394,26 @@ check_file(void)
 	whole = o && file_out_write(o, text, N_TEXT, &f) == 0 && file_out_write(o, text, 1, &f) == 0;
 	file_out_abort(o);
 	claim(whole && file_is("d/a", "new") && folder_has("d", 1), "a file given up leaves the old one and nothing else");
+	/* pieces of all sizes, past several of those that are written at once */
+	char *piece = xmalloc(3 * N_PIECE, 1), *read = xmalloc(3 * N_PIECE, 1);
+	for (size_t i = 0; i < 3 * N_PIECE; i++)
+		piece[i] = text[(i * 7 + i / N_TEXT) % N_TEXT];
+	o = file_out_open("d/pieces", 0600, &f);
+	whole = o != NULL;
+	size_t at = 0;
+	for (size_t i = 0, n; whole && at < 3 * N_PIECE; i++, at += n) {
+		static const size_t size[] = { 1, 300000, N_PIECE, 0, 70001, N_PIECE + 4097, 64 };
+		n = size[i % 7] < 3 * N_PIECE - at ? size[i % 7] : 3 * N_PIECE - at;
+		whole = file_out_write(o, piece + at, n, &f) == 0;
+	}
+	whole &= file_out_commit(o, &f) == 0;
+	FILE *written = fopen("d/pieces", "rb");
+	claim(whole && written && fread(read, 1, 3 * N_PIECE, written) == 3 * N_PIECE && getc(written) == EOF &&
+	    memcmp(read, piece, 3 * N_PIECE) == 0, "pieces of all sizes become one file, in their order");
+	fclose(written);
+	free(read);
+	free(piece);
+	unlink("d/pieces");
 	o = file_out_open("d/secret", 0600, &f);
 	claim(o && file_out_commit(o, &f) == 0 && stat("d/secret", &st) == 0 && (st.st_mode & 0777) == 0600 && st.st_size == 0,
 	    "the mode is as asked");
@@ -463,10 +483,13 @@ check_ends(void)
 		struct rlimit limit = { 100000, 100000 };
 		setrlimit(RLIMIT_FSIZE, &limit);
 		o = file_out_open("d/a", 0666, &f);
-		if (!o || file_out_write(o, text, N_TEXT, &f) == 0)
-			_exit(1);
-		file_out_abort(o);
-		_exit(f.status);
+		/* more than is kept back */
+		for (size_t i = 0; o && i < 8; i++)
+			if (file_out_write(o, text, N_TEXT, &f) < 0) {
+				file_out_abort(o);
+				_exit(f.status);
+			}
+		_exit(1);
 	}
 	waitpid(child, &status, 0);
 	claim(WIFEXITED(status) && WEXITSTATUS(status) == EX_TEMPFAIL && file_is("d/a", "again"), "a limit on file sizes is an error, not a signal");

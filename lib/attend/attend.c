@@ -60,7 +60,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	a->n_top = n_top < pool->n_row ? n_top : pool->n_row;
 	a->w_least = 0x1p-24 / (double)(settings->n_whole ? settings->n_whole : pool->n_row);
 	/* Not cleared: pages that no batch needs are never touched. */
-	a->weight = xaligned(n_query_max * a->n_tile * TILE_ROWS, sizeof *a->weight);
+	a->weight = xlarge(n_query_max * a->n_tile * TILE_ROWS, sizeof *a->weight);
 	a->most = xaligned(n_query_max * a->n_tile, sizeof *a->most);
 	a->q = xaligned(n_query_max * a->n_pad, sizeof *a->q);
 	memset(a->q, 0, n_query_max * a->n_pad * sizeof *a->q);
@@ -129,7 +129,7 @@ attend_free(struct attend *a)
 float *
 attend_weights(const struct attend *a, size_t i, size_t tile)
 {
-	return a->weight + (tile * a->n_query_max + i) * TILE_ROWS;
+	return a->weight + (tile * a->n_batch + i) * TILE_ROWS;
 }
 
 float *
@@ -592,7 +592,7 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 {
 	assert(n_query <= a->n_query_max);
 	a->first = 0;
-	a->n_query = n_query;
+	a->n_query = a->n_batch = n_query;
 	a->query = query;
 	attend_fault_none(a);
 	for (size_t i = 0; i < n_query; i++) {

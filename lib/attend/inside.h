@@ -62,7 +62,7 @@ struct attend {
 	const struct attend_kernel *kernel;
 	size_t n_query_max, n_tile, n_pad;
 	size_t n_top;           /* rows scored again, at least ATTEND_N_SHARP where there are so many */
-	float *weight;          /* [n_tile][n_query_max][TILE_ROWS]: scores, then exp((l_j - l_best) / T) */
+	float *weight;          /* [n_tile][n_batch][TILE_ROWS]: scores, then exp((l_j - l_best) / T) */
 	float *most;            /* [n_query_max][n_tile]: the largest score of a tile */
 	float *q;               /* [n_query_max][n_pad], zeros behind dim */
 	float *z;               /* [n_query_max][dim] */
@@ -77,6 +77,7 @@ struct attend {
 	uint32_t *cluster;      /* [n_row], NULL until a query has a bonus and the pool has no span() */
 	struct worker *worker;  /* [n_thread] */
 	/* the batch at hand */
+	size_t n_batch;         /* queries of it */
 	size_t first, n_query;  /* queries [first, n_query) are worked on */
 	const struct attend_query *query;
 	struct attend_result *result;

@@ -18,7 +18,9 @@
 
 #include "base/mem.h"
 
-enum { OUT_BYTES = 1 << 17 };
+/* Written in pieces of the size of a large page, at multiples of it: so the system keeps the file in such pages where it
+   can (ext4, XFS), and who maps it meets a fault for each 2 MiB rather than for each 64 KiB or less. */
+enum { OUT_BYTES = 2 << 20 };
 
 struct file_out {
 	int fd;
@@ -200,16 +202,22 @@ write_all(struct file_out *o, const char *at, size_t n, struct fault *f)
 int
 file_out_write(struct file_out *o, const void *at, size_t n, struct fault *f)
 {
-	if (n > OUT_BYTES - o->n) {
-		if (write_all(o, o->at, o->n, f) < 0)
+	const char *s = at;
+
+	while (n > 0) {
+		size_t n_here = n < OUT_BYTES - o->n ? n : OUT_BYTES - o->n;
+		const char *piece = n_here == OUT_BYTES ? s : o->at;    /* whole pieces need no copy */
+		if (piece != s)
+			memcpy(o->at + o->n, s, n_here);
+		o->n += n_here;
+		s += n_here;
+		n -= n_here;
+		if (o->n < OUT_BYTES)
+			break;
+		if (write_all(o, piece, OUT_BYTES, f) < 0)
 			return -1;
 		o->n = 0;
-		if (n >= OUT_BYTES)
-			return write_all(o, at, n, f);
 	}
-	if (n > 0)
-		memcpy(o->at + o->n, at, n);
-	o->n += n;
 	return 0;
 }
 
@@ -319,6 +327,23 @@ file_map_close(struct file_map *m)
 	if (m->at)
 		munmap((void *)(uintptr_t)m->at, m->n);
 	*m = (struct file_map){0};
+}
+
+void
+file_map_whole(const struct file_map *m, const void *at, size_t n_byte)
+{
+#ifdef MADV_HUGEPAGE
+	/* whole large pages, as only they are mapped at once; the map begins at one where the system knows of them */
+	size_t from = ((size_t)((const unsigned char *)at - m->at)) / OUT_BYTES * OUT_BYTES;
+	size_t to = ((size_t)((const unsigned char *)at - m->at) + n_byte + OUT_BYTES - 1) / OUT_BYTES * OUT_BYTES;
+
+	if (n_byte >= OUT_BYTES)
+		madvise((void *)(uintptr_t)(m->at + from), (to < m->n ? to : m->n) - from, MADV_HUGEPAGE);
+#else
+	(void)m;
+	(void)at;
+	(void)n_byte;
+#endif
 }
 
 int

@@ -40,6 +40,8 @@ struct file_map {
 };
 int file_map_open(struct file_map *m, const char *path, struct fault *f);
 void file_map_close(struct file_map *m);
+/* All of at[0..n_byte), which lies in the map, will be read: what is not in memory yet may come in large pages. A hint. */
+void file_map_whole(const struct file_map *m, const void *at, size_t n_byte);
 
 /* Ends a program: flushes and closes stdout; a failure there is one line and EX_IOERR unless status already tells
    of another; EPIPE is quiet. Returns what main should return. */

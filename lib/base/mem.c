@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 
 static void *
@@ -48,6 +49,26 @@ xaligned(size_t n, size_t size_bytes)
 		no_memory();
 	void *at = aligned_alloc(64, (n_byte + 64) / 64 * 64);
 	return at ? at : no_memory();
+}
+
+void *
+xlarge(size_t n, size_t size_bytes)
+{
+	enum { PAGE = 2 << 20 };
+	size_t n_byte;
+
+	if (__builtin_mul_overflow(n, size_bytes, &n_byte) || n_byte > SIZE_MAX - PAGE)
+		no_memory();
+	if (n_byte < PAGE)
+		return xaligned(n, size_bytes);
+	n_byte = (n_byte + PAGE - 1) / PAGE * PAGE;
+	void *at = aligned_alloc(PAGE, n_byte);
+	if (!at)
+		return no_memory();
+#ifdef MADV_HUGEPAGE
+	madvise(at, n_byte, MADV_HUGEPAGE);
+#endif
+	return at;
 }
 
 char *

@@ -14,6 +14,8 @@ void *xmalloc(size_t n, size_t size_bytes);             /* not cleared; n = 0 is
 void *xcalloc(size_t n, size_t size_bytes);
 void *xrealloc(void *at, size_t n, size_t size_bytes);
 void *xaligned(size_t n, size_t size_bytes);            /* 64-byte aligned, not cleared; end with free() */
+void *xlarge(size_t n, size_t size_bytes);              /* the same, in large pages where the system has them: for what is
+	                                                   filled from its beginning on */
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 

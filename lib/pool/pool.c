@@ -90,6 +90,7 @@ get_vectors(struct pool *p, struct tensor_file *t, size_t i_segment, struct segm
 		return fault(f, EX_DATAERR, "%s: vectors of segment %zu are kept in a type that is not read", tensor_path(t), i_segment);
 	s->x = v.at;
 	s->n = v.shape[0];
+	tensor_read_whole(t, &v);
 	if (s->store == POOL_I8) {
 		if (get(t, i_segment, "x.scale", "", TENSOR_F32, 1, &s->n, &v, f) < 0)
 			return -1;
@@ -105,6 +106,7 @@ get_vectors(struct pool *p, struct tensor_file *t, size_t i_segment, struct segm
 	if (get(t, i_segment, "sketch", "", TENSOR_U8, 2, (size_t[]){ (s->n + MAT_SKETCH_ROWS - 1) / MAT_SKETCH_ROWS, n_block }, &v, f) < 0)
 		return -1;
 	s->sketch = v.at;
+	tensor_read_whole(t, &v);
 	return 0;
 }
 

@@ -477,7 +477,19 @@ tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault
 int
 tensor_verify_all(struct tensor_file *t, struct fault *f)
 {
+	if (!t->is_within)
+		file_map_whole(&t->map, t->data, t->n_data);
 	return tensor_verify(t, t->data, t->n_checked, f);
+}
+
+void
+tensor_read_whole(const struct tensor_file *t, const struct tensor *at)
+{
+	const unsigned char *begin = at->at;
+
+	/* not a copy of one that lay crooked */
+	if (begin >= t->data && begin < t->data + t->n_data && !t->is_within)
+		file_map_whole(&t->map, begin, at->n_byte);
 }
 
 size_t

@@ -55,6 +55,8 @@ void tensor_about(const struct tensor_file *t, size_t i, struct tensor *out);
    hashed once in the life of t. Safe from several threads. Files without checksums always pass. */
 int tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault *f);
 int tensor_verify_all(struct tensor_file *t, struct fault *f);
+/* A tensor that will be read from end to end, or nearly so: a hint to the system. */
+void tensor_read_whole(const struct tensor_file *t, const struct tensor *at);
 
 /* Writing: declare everything, then give the data in the same order in pieces of any size, so that a large pool
    streams. */

@@ -216,7 +216,7 @@ freeze(struct tensor_writer *w, struct fault *f)
 		*f = w->why;
 		r = -1;
 	} else
-		r = tensor_write(file_out_fd(w->out), w->path, b.at, b.n, f);
+		r = file_out_write(w->out, b.at, b.n, f);
 	buf_free(&b);
 	return r;
 }
@@ -241,7 +241,7 @@ put_bytes(struct tensor_writer *w, const void *at, size_t n_byte, struct fault *
 		n_byte -= n;
 		if (used + n == TENSOR_BLOCK) {
 			w->sum[1 + i_block] = hash64(block, TENSOR_BLOCK, 0);
-			if (tensor_write(file_out_fd(w->out), w->path, block, TENSOR_BLOCK, f) < 0)
+			if (file_out_write(w->out, block, TENSOR_BLOCK, f) < 0)
 				return -1;
 		}
 	}
@@ -315,33 +315,21 @@ tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old)
 	}
 }
 
-/* The first n bytes of the data, a multiple of the block, from file to file; what the system would not copy is
-   written from the mapping. Their checksums come along, so damage in them stays what it was. */
+/* The first n bytes of the data, a multiple of the block. Their checksums come along, so damage in them stays what it was.
+   copy_file_range(2) would spare a copy, but between files without common blocks it leaves the new one in small pages. */
 static int
 copy_blocks(struct tensor_writer *w, struct tensor_file *old, size_t n, struct fault *f)
 {
-	int from = tensor_reopen(old), to = file_out_fd(w->out);
-	off_t at = (off_t)tensor_header_size(old);
-	size_t n_done = 0;
+	int from = tensor_reopen(old), r = 0;
 	struct stat st;
 
 	/* who may read it stays as it was */
-	if (from >= 0 && fstat(from, &st) == 0 && fchmod(to, st.st_mode & 0777) < 0 && errno != EPERM) {
-		fault_errno(f, w->path, "cannot set its mode");
+	if (from >= 0) {
+		if (fstat(from, &st) == 0 && fchmod(file_out_fd(w->out), st.st_mode & 0777) < 0 && errno != EPERM)
+			r = fault_errno(f, w->path, "cannot set its mode");
 		close(from);
-		return -1;
 	}
-	while (from >= 0 && n_done < n) {
-		ssize_t got = copy_file_range(from, &at, to, NULL, n - n_done, 0);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			break;          /* not between these two; or an error, which writing meets again */
-		n_done += (size_t)got;
-	}
-	if (from >= 0)
-		close(from);
-	if (tensor_write(to, w->path, (const char *)tensor_data(old) + n_done, n - n_done, f) < 0)
+	if (r < 0 || file_out_write(w->out, tensor_data(old), n, f) < 0)
 		return -1;
 	for (size_t i = 0; i < n / TENSOR_BLOCK; i++)
 		w->sum[1 + i] = tensor_sum(old, i);
@@ -381,13 +369,12 @@ tensor_commit(struct tensor_writer *w, struct fault *f)
 	if (r == 0) {
 		assert(w->i_tensor + 1 == w->n_tensor);         /* else less was put than declared */
 		size_t used = w->n_put % TENSOR_BLOCK;
-		int fd = file_out_fd(w->out);
 		if (used > 0)
 			w->sum[w->n_block] = hash64(w->block, used, 0);
 		w->sum[w->n_block + 1] = hash64(w->sum, (w->n_block + 1) * sizeof *w->sum, 0);
-		r = tensor_write(fd, w->path, w->block, used, f);
+		r = file_out_write(w->out, w->block, used, f);
 		if (r == 0)
-			r = tensor_write(fd, w->path, w->sum, (w->n_block + 2) * sizeof *w->sum, f);
+			r = file_out_write(w->out, w->sum, (w->n_block + 2) * sizeof *w->sum, f);
 	}
 	if (r == 0)
 		r = file_out_commit(w->out, f);
