@@ -128,6 +128,7 @@ codes_avx512(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *
 #define SKETCH codes_avx512
 #define GEMM_Q 4
 #define GEMM_R 4
+#define TURN_Q 8
 #define BLEND_C 4
 #define BLEND_Q 4
 #define BLEND_ONE 8

@@ -91,6 +91,7 @@ codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *s
 #define SKETCH codes_plain
 #define GEMM_Q 2
 #define GEMM_R 2
+#define TURN_Q 2
 #define BLEND_C 2
 #define BLEND_Q 1
 #define BLEND_ONE 2
