@@ -103,46 +103,6 @@ one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stri
 			y[o] += x[i] * load_one(w, i * stride + o, is_bf16);
 }
 
-/* n_row rows of x, which lies by input, and columns [0, n_vec LANES) of W, all sums in registers; ahead: columns until those
-   to ask for now. */
-INLINE void
-tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *restrict x, size_t n_row, size_t n_vec,
-    float *restrict y, size_t y_stride, size_t n_y, size_t ahead)
-{
-	lanes sum[16];
-	size_t i = 0;
-
-#pragma GCC unroll 16
-	for (size_t k = 0; k < 16; k++)
-		sum[k] = (lanes){ 0 };
-	for (; i + 4 <= n; i += 4)
-#pragma GCC unroll 4
-		for (size_t v = 0; v < n_vec; v++) {
-			lanes u[4];
-#pragma GCC unroll 4
-			for (size_t k = 0; k < 4; k++) {
-				u[k] = LOAD_LANES(w, (i + k) * stride + v * LANES, is_bf16);
-				__builtin_prefetch(number_at(w, (i + k) * stride + v * LANES + ahead, is_bf16), 0, 2);
-			}
-#pragma GCC unroll 16
-			for (size_t r = 0; r < n_row; r++) {
-				const float *xi = x + i * n_row + r;
-#define PRODUCT(k) xi[(k) * n_row] * u[k]
-				sum[r * n_vec + v] += FOUR(PRODUCT, 0);
-#undef PRODUCT
-			}
-		}
-	for (; i < n; i++)
-		for (size_t v = 0; v < n_vec; v++) {
-			lanes u = LOAD_LANES(w, i * stride + v * LANES, is_bf16);
-			for (size_t r = 0; r < n_row; r++)
-				sum[r * n_vec + v] += x[i * n_row + r] * u;
-		}
-	for (size_t r = 0; r < n_row; r++)
-		for (size_t v = 0; v < n_vec && r < n_y; v++)
-			*(lanes *)(y + r * y_stride + v * LANES) = sum[r * n_vec + v];
-}
-
 /* The columns that do not fill a vector. */
 INLINE void
 last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
@@ -165,80 +125,19 @@ last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t
 		}
 }
 
-/* Y [n_y][n_out of y_stride] = X [n_y][n of x_stride] W [n][n_out of stride], n_y <= n_row, n < PART + 8. */
-INLINE void
-some_rows(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
-    size_t x_stride, size_t n_y, size_t n_row, size_t n_vec, float *restrict y, size_t y_stride)
+CLONES static void
+row_f32(const void *restrict w, size_t n, size_t n_out, size_t stride, const float *restrict x, float *restrict y)
 {
-	float by_input[(PART + 8) * 16];
-	size_t o = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < AHEAD * LANES && k < n_out; k += LANES)
-			__builtin_prefetch(number_at(w, i * stride + k, is_bf16), 0, 2);
-		for (size_t r = 0; r < n_row; r++)
-			by_input[i * n_row + r] = r < n_y ? x[r * x_stride + i] : 0;
-	}
-	for (; o + n_vec * LANES <= n_out; o += n_vec * LANES)
-		tile(number_at(w, o, is_bf16), is_bf16, n, stride, by_input, n_row, n_vec, y + o, y_stride, n_y,
-		    o + AHEAD * LANES < n_out ? AHEAD * LANES : 0);
-	for (; o + LANES <= n_out; o += LANES)
-		tile(number_at(w, o, is_bf16), is_bf16, n, stride, by_input, n_row, 1, y + o, y_stride, n_y, 0);
-	last_columns(number_at(w, o, is_bf16), is_bf16, n, n_out - o, stride, by_input, n_row, y + o, y_stride, n_y);
+	one_row(w, 0, n, n_out, stride, x, y);
 }
-
-#define ROWS_OF(name, is_bf16) \
-CLONES static void \
-name(const void *restrict w, size_t n, size_t n_out, size_t stride, const float *restrict x, size_t x_stride, size_t n_y, \
-    float *restrict y, size_t y_stride) \
-{ \
-	if (n_y == 1) \
-		one_row(w, is_bf16, n, n_out, stride, x, y); \
-	else if (n_y <= 4) \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 4, 4, y, y_stride); \
-	else if (n_y <= 8) \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 8, 2, y, y_stride); \
-	else \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 16, 1, y, y_stride); \
+CLONES static void
+row_bf16(const void *restrict w, size_t n, size_t n_out, size_t stride, const float *restrict x, float *restrict y)
+{
+	one_row(w, 1, n, n_out, stride, x, y);
 }
-ROWS_OF(rows_f32, 0)
-ROWS_OF(rows_bf16, 1)
 
 /* -- matrices that lie by output: inner products, summed in 16 lanes, then the lanes by halves; here too the result of a row
    is its own */
-
-/* out [r][o] = x_r . w_o of n_row rows of X and four of W, n long; ahead: numbers of W until those to ask for now. */
-INLINE void
-dot_tile(const void *restrict w, int is_bf16, size_t n, const float *restrict x, size_t n_row, float *restrict out,
-    size_t out_stride, size_t ahead)
-{
-	lanes sum[4][4];
-	size_t i = 0;
-
-	for (size_t r = 0; r < n_row; r++)
-		for (size_t k = 0; k < 4; k++)
-			sum[r][k] = (lanes){ 0 };
-	for (; i + LANES <= n; i += LANES) {
-		lanes u[4];
-		for (size_t k = 0; k < 4; k++) {
-			u[k] = LOAD_LANES(w, k * n + i, is_bf16);
-			if (ahead && (!is_bf16 || i % (2 * LANES) == 0))
-				__builtin_prefetch(number_at(w, k * n + i + ahead, is_bf16), 0, 2);
-		}
-		for (size_t r = 0; r < n_row; r++) {
-			lanes v = *(const lanes *)(x + r * n + i);
-			for (size_t k = 0; k < 4; k++)
-				sum[r][k] += v * u[k];
-		}
-	}
-	for (size_t r = 0; r < n_row; r++) {
-		float *to = out + r * out_stride;
-		fold_four(sum[r], to);
-		for (size_t j = i; j < n; j++)
-			for (size_t k = 0; k < 4; k++)
-				to[k] += x[r * n + j] * load_one(w, k * n + j, is_bf16);
-	}
-}
 
 INLINE float
 dot_one(const void *restrict w, int is_bf16, size_t n, const float *restrict x)
@@ -254,37 +153,49 @@ dot_one(const void *restrict w, int is_bf16, size_t n, const float *restrict x)
 	return all;
 }
 
-/* Y [n_y][n_out of y_stride] = X [n_y][n] W' for n_out rows of W. */
-INLINE void
-dots(const void *restrict w, int is_bf16, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y,
-    size_t y_stride)
-{
-	size_t o = 0;
+/* Both by vectors of 16 floats where a processor has 32 such registers, else by those of 8: what is twice as long as a register
+   a compiler keeps in memory. */
+#ifdef HAS_CLONES
+#define TILED(f) f##_wide
+#define TARGETED __attribute__((target("arch=x86-64-v4")))
+#define VEC lanes
+#define VEC_HALF halves
+#define VEC_WORD words
+#define VEC_N 16
+#define FEW_VEC 4
+#define SOME_VEC 2
+#define MANY_ROW 16
+#define MANY_VEC 1
+#define DOT_TILE 4
+#include "lm/product_tiles.inc"
 
-	for (; o + 4 <= n_out; o += 4) {
-		const void *at = number_at(w, o * n, is_bf16);
-		size_t ahead = o + AHEAD + 4 <= n_out ? AHEAD * n : 0, r = 0;
-		for (; r + 4 <= n_y; r += 4)
-			dot_tile(at, is_bf16, n, x + r * n, 4, y + r * y_stride + o, y_stride, r == 0 ? ahead : 0);
-		for (; r < n_y; r++)
-			dot_tile(at, is_bf16, n, x + r * n, 1, y + r * y_stride + o, y_stride, r == 0 ? ahead : 0);
-	}
-	for (; o < n_out; o++)
-		for (size_t r = 0; r < n_y; r++)
-			y[r * y_stride + o] = dot_one(number_at(w, o * n, is_bf16), is_bf16, n, x + r * n);
-}
-CLONES static void
-dots_f32(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y,
-    size_t y_stride)
+static int
+is_wide(void)
 {
-	dots(w, 0, n, n_out, x, n_y, y, y_stride);
+	return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
-CLONES static void
-dots_bf16(const void *restrict w, size_t n, size_t n_out, const float *restrict x, size_t n_y, float *restrict y,
-    size_t y_stride)
-{
-	dots(w, 1, n, n_out, x, n_y, y, y_stride);
-}
+#else
+#define rows_f32_wide rows_f32_narrow
+#define rows_bf16_wide rows_bf16_narrow
+#define dots_f32_wide dots_f32_narrow
+#define dots_bf16_wide dots_bf16_narrow
+#define is_wide() 0
+#endif
+typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t octet_words __attribute__((vector_size(32)));
+typedef uint16_t octet_halves __attribute__((vector_size(16), aligned(2), may_alias));
+#define TILED(f) f##_narrow
+#define TARGETED CLONES_NARROW
+#define VEC octet
+#define VEC_HALF octet_halves
+#define VEC_WORD octet_words
+#define VEC_N 8
+#define FEW_VEC 2
+#define SOME_VEC 1
+#define MANY_ROW 8
+#define MANY_VEC 1
+#define DOT_TILE 2
+#include "lm/product_tiles.inc"
 
 /* Whole numbers: exact, in any order, on any processor. |w| <= 127, |x| <= WHOLE: 2^31 is not reached in 2^11 n. */
 CLONES static int32_t
@@ -447,10 +358,12 @@ columns(void *arg, size_t task, size_t worker)
 		multiply(p, from, n_out);
 	else if (w->type == LM_I8)
 		whole_outputs(p, from, n_out);
-	else if (w->type == LM_BF16)
-		dots_bf16((const uint16_t *)w->at + from * w->n_in, w->n_in, n_out, p->x, p->n, p->y + from, w->n_out);
+	else if (is_wide())
+		(w->type == LM_BF16 ? dots_bf16_wide : dots_f32_wide)(number_at(w->at, from * w->n_in, w->type == LM_BF16), w->n_in, n_out,
+		    p->x, p->n, p->y + from, w->n_out);
 	else
-		dots_f32((const float *)w->at + from * w->n_in, w->n_in, n_out, p->x, p->n, p->y + from, w->n_out);
+		(w->type == LM_BF16 ? dots_bf16_narrow : dots_f32_narrow)(number_at(w->at, from * w->n_in, w->type == LM_BF16), w->n_in,
+		    n_out, p->x, p->n, p->y + from, w->n_out);
 	if (p->after == LM_GELU)
 		for (size_t r = 0; r < p->n; r++)
 			fit_gelu_value(p->y + r * w->n_out + from, n_out);
@@ -497,10 +410,13 @@ patch(void *arg, size_t task, size_t worker)
 		size_t n_y = p->n - r < 16 ? p->n - r : 16;
 		float *y = sums_at(p, k, r) + o;
 		const float *x = p->x + r * w->n_in + i;
-		if (w->type == LM_BF16)
-			rows_bf16((const uint16_t *)w->at + i * n_out + o, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
+		const void *at = number_at(w->at, i * n_out + o, w->type == LM_BF16);
+		if (n_y == 1)
+			(w->type == LM_BF16 ? row_bf16 : row_f32)(at, n, to - o, n_out, x, y);
+		else if (is_wide())
+			(w->type == LM_BF16 ? rows_bf16_wide : rows_f32_wide)(at, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
 		else
-			rows_f32((const float *)w->at + i * n_out + o, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
+			(w->type == LM_BF16 ? rows_bf16_narrow : rows_f32_narrow)(at, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
 	}
 }
 
