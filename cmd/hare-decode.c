@@ -27,8 +27,8 @@
 enum { BATCH_ROWS = 256, ROWS_PER_JOB = 16, LENGTH_MAX = 1 << 28, N_BEAM = 4, BEAM_MAX = 64, CONSENSUS_MAX = 1024 };
 enum mode { BLEND, PROMPT, ENDPOINT, DECODER };
 
-static const char *decoder_path, *state_file, *title, *text_columns, *template_path, *system_text;
-static struct opt_list pool_path;
+static const char *state_file, *title, *text_columns, *template_path, *system_text;
+static struct opt_list pool_path, decoder_path;
 static int blend, prompt, sources, plain, faithful, per_record;
 static size_t n_word = 120, budget_token = 2000, n_beam, n_consensus, top_k;
 static double repetition = 1;
@@ -37,8 +37,8 @@ static uint64_t seed;
 static const struct opt opts[] = {
 	{ 'p', "pool", OPT_LIST, &pool_path, "POOL", "texts of the items; several act as one", NULL, "HARE_POOL" },
 	{ 's', "state", OPT_FILE, &state_file, "STATE", "what is known of the users, for the prompt", NULL, "HARE_STATE" },
-	{ 'm', "decoder", OPT_FILE, &decoder_path, "DECODER", "write by this language model, of hare-train or a GPT-2 checkpoint",
-	    NULL, NULL },
+	{ 'm', "decoder", OPT_LIST, &decoder_path, "DECODER",
+	    "write by this language model, of hare-train or a GPT-2 checkpoint; given again: they write together", NULL, NULL },
 	{ 0, "title", OPT_STRING, &title, "COLUMN", "the pool's titles (title, else name, else the id)", NULL, NULL },
 	{ 0, "text-columns", OPT_STRING, &text_columns, "COLUMN,...", "the pool's texts (text, else description and instructions, else all)",
 	    NULL, NULL },
@@ -179,8 +179,8 @@ open_decoder(struct decoding *d, struct fault *f)
 	o.stop = d->stop;
 	if (net_options.n_parallel > 1)
 		o.n_thread = net_options.n_parallel < THREAD_MAX ? net_options.n_parallel : THREAD_MAX;
-	d->writer = decode_writer_open(decoder_path, d->pool, d->pool ? pool_path.at[0] : NULL, &d->columns, text_columns != NULL, &o,
-	    f);
+	d->writer = decode_writer_open(decoder_path.at, decoder_path.n, d->pool, d->pool ? pool_path.at[0] : NULL, &d->columns,
+	    text_columns != NULL, &o, f);
 	if (!d->writer)
 		return -1;
 	d->n_given = d->pool ? decode_writer_n_given(d->writer) : 0;
@@ -497,7 +497,7 @@ tell_cut(struct decoding *d, size_t i, const struct decode_written *w)
 		warnx("%s: %zu lighter items are not read", record_where(d->in, i), w->n_left_out);
 	if (w->n_cut == 0 || record_options.quiet || (d->cut_told && !record_options.verbose))
 		return;
-	warnx("%s: the query is longer than %s reads: its last %zu tokens are cut off%s", record_where(d->in, i), decoder_path,
+	warnx("%s: the query is longer than %s reads: its last %zu tokens are cut off%s", record_where(d->in, i), decoder_path.at[0],
 	    w->n_cut, record_options.verbose ? "" : "; -v tells of every such record");
 	d->cut_told = 1;
 }
@@ -709,18 +709,18 @@ check_decoder(const struct opt_program *p)
 static enum mode
 mode_of(const struct opt_program *p)
 {
-	if (blend + prompt + (decoder_path != NULL) > 1)
+	if (blend + prompt + (decoder_path.n > 0) > 1)
 		opt_usage(p, "--blend, --prompt and -m are different things: choose one");
-	if (net_options.dry_run && (blend || prompt || decoder_path || !net_options.url))
+	if (net_options.dry_run && (blend || prompt || decoder_path.n || !net_options.url))
 		opt_usage(p, "--dry-run shows what --endpoint would send");
-	enum mode mode = decoder_path ? DECODER : prompt ? PROMPT : blend || !net_options.url ? BLEND : ENDPOINT;
+	enum mode mode = decoder_path.n ? DECODER : prompt ? PROMPT : blend || !net_options.url ? BLEND : ENDPOINT;
 	const struct net_options *o = &net_options;
-	if ((!o->url || decoder_path) &&
+	if ((!o->url || decoder_path.n) &&
 	    (o->model || o->key_file || o->extra || o->cache || o->stream || o->keep_going || system_text))
 		opt_usage(p, "--model and its like are for --endpoint, which is not given");
-	if (!o->url && !decoder_path && o->max_tokens)
+	if (!o->url && !decoder_path.n && o->max_tokens)
 		opt_usage(p, "--max-tokens is for --endpoint or -m, neither of which is given");
-	if (!decoder_path && (n_beam || n_consensus || top_k || repetition < 1 || repetition > 1 || faithful || per_record))
+	if (!decoder_path.n && (n_beam || n_consensus || top_k || repetition < 1 || repetition > 1 || faithful || per_record))
 		opt_usage(p, "--beam and its like are for -m DECODER, which is not given");
 	if (mode == DECODER)
 		check_decoder(p);
