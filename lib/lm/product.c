@@ -103,11 +103,11 @@ one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stri
 			y[o] += x[i] * load_one(w, i * stride + o, is_bf16);
 }
 
-/* n_row rows of x, which lies by input, and columns [0, n_vec LANES) of W, all sums in registers; ahead: columns until those
-   to ask for now. */
+/* n_row rows of x, which lies by input, and the first LANES columns of W, all sums in registers: a vector of them for each row,
+   as more make a processor of narrow registers spill. ahead: columns until those to ask for now. */
 INLINE void
-tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *restrict x, size_t n_row, size_t n_vec,
-    float *restrict y, size_t y_stride, size_t n_y, size_t ahead)
+tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *restrict x, size_t n_row, float *restrict y,
+    size_t y_stride, size_t n_y, size_t ahead)
 {
 	lanes sum[16];
 	size_t i = 0;
@@ -115,32 +115,28 @@ tile(const void *restrict w, int is_bf16, size_t n, size_t stride, const float *
 #pragma GCC unroll 16
 	for (size_t k = 0; k < 16; k++)
 		sum[k] = (lanes){ 0 };
-	for (; i + 4 <= n; i += 4)
+	for (; i + 4 <= n; i += 4) {
+		lanes u[4];
 #pragma GCC unroll 4
-		for (size_t v = 0; v < n_vec; v++) {
-			lanes u[4];
-#pragma GCC unroll 4
-			for (size_t k = 0; k < 4; k++) {
-				u[k] = LOAD_LANES(w, (i + k) * stride + v * LANES, is_bf16);
-				__builtin_prefetch(number_at(w, (i + k) * stride + v * LANES + ahead, is_bf16), 0, 2);
-			}
+		for (size_t k = 0; k < 4; k++) {
+			u[k] = LOAD_LANES(w, (i + k) * stride, is_bf16);
+			__builtin_prefetch(number_at(w, (i + k) * stride + ahead, is_bf16), 0, 2);
+		}
 #pragma GCC unroll 16
-			for (size_t r = 0; r < n_row; r++) {
-				const float *xi = x + i * n_row + r;
+		for (size_t r = 0; r < n_row; r++) {
+			const float *xi = x + i * n_row + r;
 #define PRODUCT(k) xi[(k) * n_row] * u[k]
-				sum[r * n_vec + v] += FOUR(PRODUCT, 0);
+			sum[r] += FOUR(PRODUCT, 0);
 #undef PRODUCT
-			}
 		}
-	for (; i < n; i++)
-		for (size_t v = 0; v < n_vec; v++) {
-			lanes u = LOAD_LANES(w, i * stride + v * LANES, is_bf16);
-			for (size_t r = 0; r < n_row; r++)
-				sum[r * n_vec + v] += x[i * n_row + r] * u;
-		}
-	for (size_t r = 0; r < n_row; r++)
-		for (size_t v = 0; v < n_vec && r < n_y; v++)
-			*(lanes *)(y + r * y_stride + v * LANES) = sum[r * n_vec + v];
+	}
+	for (; i < n; i++) {
+		lanes u = LOAD_LANES(w, i * stride, is_bf16);
+		for (size_t r = 0; r < n_row; r++)
+			sum[r] += x[i * n_row + r] * u;
+	}
+	for (size_t r = 0; r < n_row && r < n_y; r++)
+		*(lanes *)(y + r * y_stride) = sum[r];
 }
 
 /* The columns that do not fill a vector. */
@@ -168,7 +164,7 @@ last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t
 /* Y [n_y][n_out of y_stride] = X [n_y][n of x_stride] W [n][n_out of stride], n_y <= n_row, n < PART + 8. */
 INLINE void
 some_rows(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
-    size_t x_stride, size_t n_y, size_t n_row, size_t n_vec, float *restrict y, size_t y_stride)
+    size_t x_stride, size_t n_y, size_t n_row, float *restrict y, size_t y_stride)
 {
 	float by_input[(PART + 8) * 16];
 	size_t o = 0;
@@ -179,11 +175,9 @@ some_rows(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t st
 		for (size_t r = 0; r < n_row; r++)
 			by_input[i * n_row + r] = r < n_y ? x[r * x_stride + i] : 0;
 	}
-	for (; o + n_vec * LANES <= n_out; o += n_vec * LANES)
-		tile(number_at(w, o, is_bf16), is_bf16, n, stride, by_input, n_row, n_vec, y + o, y_stride, n_y,
-		    o + AHEAD * LANES < n_out ? AHEAD * LANES : 0);
 	for (; o + LANES <= n_out; o += LANES)
-		tile(number_at(w, o, is_bf16), is_bf16, n, stride, by_input, n_row, 1, y + o, y_stride, n_y, 0);
+		tile(number_at(w, o, is_bf16), is_bf16, n, stride, by_input, n_row, y + o, y_stride, n_y,
+		    o + AHEAD * LANES < n_out ? AHEAD * LANES : 0);
 	last_columns(number_at(w, o, is_bf16), is_bf16, n, n_out - o, stride, by_input, n_row, y + o, y_stride, n_y);
 }
 
@@ -195,11 +189,11 @@ name(const void *restrict w, size_t n, size_t n_out, size_t stride, const float 
 	if (n_y == 1) \
 		one_row(w, is_bf16, n, n_out, stride, x, y); \
 	else if (n_y <= 4) \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 4, 4, y, y_stride); \
+		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 4, y, y_stride); \
 	else if (n_y <= 8) \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 8, 2, y, y_stride); \
+		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 8, y, y_stride); \
 	else \
-		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 16, 1, y, y_stride); \
+		some_rows(w, is_bf16, n, n_out, stride, x, x_stride, n_y, 16, y, y_stride); \
 }
 ROWS_OF(rows_f32, 0)
 ROWS_OF(rows_bf16, 1)
