@@ -29,7 +29,8 @@ $(BUILD)/hare-%: $(BUILD)/cmd/hare-%.o $(BUILD)/cmd/filter.o $(BUILD)/libhare.a
 $(BUILD)/hare-bandit: $(BUILD)/cmd/bandit_job.o $(BUILD)/cmd/bandit_estimate.o $(BUILD)/cmd/place.o
 $(BUILD)/hare-update: $(BUILD)/cmd/place.o
 $(BUILD)/hare-eval: $(patsubst %,$(BUILD)/cmd/eval_%.o,plot replay report simulate titles titles_read titles_score)
-$(BUILD)/hare-train: $(patsubst %,$(BUILD)/cmd/train_%.o,tokenizer decoder decoder_data decoder_lm distil lm)
+$(BUILD)/hare-train: $(patsubst %,$(BUILD)/cmd/train_%.o,tokenizer decoder decoder_data decoder_lm distil lm convert)
+$(BUILD)/hare-decode: $(patsubst %,$(BUILD)/cmd/decode_%.o,open row lm net put)
 $(BUILD)/hare-pool: $(BUILD)/cmd/pool_vectors.o
 $(BUILD)/hare-attend: $(patsubst %,$(BUILD)/cmd/attend_%.o,emit partial pool)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libhare.a

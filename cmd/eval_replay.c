@@ -111,7 +111,7 @@ open_generator(struct replay *r, struct fault *f)
 
 	if (r->queries.is_vector)
 		return fault(f, EX_DATAERR, "--generator: expected events with a column query, as a decoder reads words, got x");
-	if (eval_decoder_open(&r->decoder, generator_name, model_name, f) < 0)
+	if (eval_decoder_open(&r->decoder, &generator_name, 1, model_name, f) < 0)
 		return -1;
 	if (strcmp(r->decoder.model->space, r->model->space) != 0)
 		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", generator_name, r->decoder.model->space, model_name,

@@ -16,15 +16,16 @@
 
 enum { TASK = 8 };
 
-static const char *decoder_path, *model_path, *output, *score_name, *author_name = "author", *profile_of = "own";
-static struct opt_list inputs_names, profiles_names, pool_names;
+static const char *model_path, *output, *score_name, *author_name = "author", *profile_of = "own";
+static struct opt_list decoder_paths, inputs_names, profiles_names, pool_names;
 static size_t n_beam = 32, n_consensus = 64;
 static double length_power = .5;
 static uint64_t seed;
 static int faithful, controls;
 
 static const struct opt opts[] = {
-	{ 'm', "decoder", OPT_FILE, &decoder_path, "DECODER", "made by hare-train decoder", NULL, "HARE_DECODER" },
+	{ 'm', "decoder", OPT_LIST, &decoder_paths, "DECODER",
+	    "made by hare-train decoder; given again: they write together", NULL, "HARE_DECODER" },
 	{ 0, "inputs", OPT_LIST, &inputs_names, "FILE", "id,input: what is to be written for; may be given again", NULL, NULL },
 	{ 0, "profiles", OPT_LIST, &profiles_names, "FILE",
 	    "sample_id,item_id: rows of the person who asks; may be given again", NULL, NULL },
@@ -85,7 +86,7 @@ static int
 open_all(struct titles *t, struct fault *f)
 {
 	if (mat_check(f) < 0 || (output && file_out_check(output, f) < 0) ||
-	    eval_decoder_open(&t->decoder, decoder_path, model_path, f) < 0 || titles_read(t, f) < 0)
+	    eval_decoder_open(&t->decoder, decoder_paths.at, decoder_paths.n, model_path, f) < 0 || titles_read(t, f) < 0)
 		return -1;
 	record_options.n_thread = record_options.n_thread ? record_options.n_thread : thread_count();
 	t->writer = xcalloc(record_options.n_thread, sizeof *t->writer);
@@ -211,7 +212,7 @@ write_task(void *arg, size_t task, size_t worker)
 	if (!w->look)
 		w->look = pairs_look_new(t->decoder.model, t->n_profile_most);
 	if (!w->run)
-		w->run = lm_run_new(t->decoder.lm, TASK * (n_beam > 1 ? 2 * n_beam : 1), eval_decoder_n_row(&t->decoder), 1);
+		w->run = eval_decoder_run(&t->decoder, TASK * (n_beam > 1 ? 2 * n_beam : 1));
 	for (size_t i = 0; i < n && !failed; i++)
 		failed = prepare(t, w, from + i, &asked[i], &prompt[i], &o[i], &w->fault) < 0;
 	if (!failed)
@@ -398,7 +399,7 @@ run_titles(const struct opt_program *p, int n_operand, char **operand)
 
 	if (n_operand > 0)
 		opt_usage(p, "unexpected operand %s", operand[0]);
-	if (!decoder_path)
+	if (decoder_paths.n == 0)
 		opt_usage(p, "-m DECODER is missing");
 	if (!inputs_names.n || !profiles_names.n || !pool_names.n)
 		opt_usage(p, "expected --inputs, --profiles and --pool");

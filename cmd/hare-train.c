@@ -398,11 +398,11 @@ static const struct opt_program program_evidence = {
 	.run = run_evidence,
 };
 static const struct opt_program *const verbs[] = { &program_attention, &program_query, &program_prior, &program_evidence,
-	&train_decoder, &train_distil, &train_tokenizer, &train_encode, NULL };
+	&train_decoder, &train_distil, &train_tokenizer, &train_encode, &train_convert, NULL };
 static const struct opt_program program = {
 	.name = "hare-train",
 	.summary = "learn from the logs of other users",
-	.usage = "attention | query | prior | evidence | decoder | tokenizer | encode [options] [file ...]",
+	.usage = "attention | query | prior | evidence | decoder | distil | tokenizer | encode | convert [options] [file ...]",
 	.verbs = verbs,
 };
 

@@ -6,6 +6,6 @@
 
 #include "base/opt.h"
 
-extern const struct opt_program train_decoder, train_distil, train_tokenizer, train_encode;
+extern const struct opt_program train_decoder, train_distil, train_tokenizer, train_encode, train_convert;
 
 #endif

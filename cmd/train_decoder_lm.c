@@ -235,42 +235,15 @@ decoder_go_on(struct teaching *t, struct fault *f)
 	return status;
 }
 
-/* The bytes of the MODEL's file become a tensor of the DECODER, which so needs no other file at work. */
-static int
-write_within(const struct teaching *t, const char *part, struct fault *f)
-{
-	struct tensor_file *file = tensor_open(part, NULL, f);
-	struct tensor_writer *w = NULL;
-	struct file_map model;
-	int status = -1;
-
-	if (!file)
-		return -1;
-	if (file_map_open(&model, t->set->model_path, f) < 0) {
-		tensor_close(file);
-		return -1;
-	}
-	if ((w = tensor_create(t->set->output, tensor_meta(file, "hare"), f))) {
-		tensor_set_meta_file(w, file);
-		tensor_declare_file(w, file);
-		tensor_declare(w, "model", TENSOR_U8, 1, &model.n);
-		if (tensor_put_file(w, file, f) < 0 || tensor_put(w, model.at, model.n, f) < 0)
-			tensor_abort(w);
-		else
-			status = tensor_commit(w, f);
-	}
-	file_map_close(&model);
-	tensor_close(file);
-	return status;
-}
-
 int
 decoder_write(const struct teaching *t, struct fault *f)
 {
 	const struct decoder_set *set = t->set;
 	const enum lm_type type = train_type(set->type_name);
 	struct train_meta meta = {0};
-	int status;
+	struct span bytes = { NULL, 0 };
+	struct file_map model;
+	int status = 0;
 
 	train_meta(&meta, "space", "%s", t->model->space);
 	train_meta_limits(&meta, &t->limits);
@@ -286,17 +259,13 @@ decoder_write(const struct teaching *t, struct fault *f)
 		train_meta(&meta, "held_out_loss", "%.6g", t->best_loss);
 	train_meta(&meta, "columns", "%.*s", (int)t->columns.n, t->columns.at);
 	memcpy(t->trial, t->best ? t->best : t->numbers, t->n_number * sizeof *t->trial);
-	if (set->no_model) {
-		status = lm_write(t->lm_trial, set->output, type, meta.list, f);
-	} else {
-		struct buf part = {0};
-		buf_printf(&part, "%s.part", set->output);
-		status = lm_write(t->lm_trial, buf_string(&part), type, meta.list, f);
-		if (status == 0)
-			status = write_within(t, buf_string(&part), f);
-		unlink(buf_string(&part));
-		buf_free(&part);
-	}
+	/* with the MODEL's bytes the DECODER needs no other file at work */
+	if (!set->no_model && (status = file_map_open(&model, set->model_path, f)) == 0)
+		bytes = (struct span){ (const char *)model.at, model.n };
+	if (status == 0)
+		status = lm_write(t->lm_trial, set->output, type, meta.list, bytes, f);
+	if (bytes.at)
+		file_map_close(&model);
 	train_meta_free(&meta);
 	return status;
 }

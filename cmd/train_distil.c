@@ -385,7 +385,7 @@ write_decoder(const struct teaching *t, struct fault *f)
 	if (isfinite(t->held_loss))
 		train_meta(&meta, "held_out_loss", "%.6g", t->held_loss);
 	train_meta(&meta, "item_columns", "%s", buf_string(&columns));
-	int status = lm_write(t->lm, output, train_type(type_name), meta.list, f);
+	int status = lm_write(t->lm, output, train_type(type_name), meta.list, (struct span){ NULL, 0 }, f);
 	train_meta_free(&meta);
 	buf_free(&columns);
 	return status;

@@ -61,6 +61,30 @@ python() {
 	while read -r line; do echo "$line"; sleep .01; done < many.csv | hare-decode -p p -s s -m given -J | cmp - one
 	{ head -1 many.csv; tail -n +2 many.csv | tac; } | hare-decode -p p -s s -m given -J | tac | cmp - one
 }
+@test "decode -m: many written at once are what each is alone: faithful, drawn, by beams, by consensus, with stops" {
+	for _ in 1 2 3 4; do tail -n +2 z.csv; done | cat <(head -1 z.csv) - > many.csv
+	for how in '--faithful --temperature 3 --seed 2' '--temperature 0' '--beam 3 --faithful' '--beam 8 --consensus 12' \
+		'--temperature 2 --stop t --max-tokens 9'; do
+		hare-decode -p p -s s -m d -J --threads 1 $how many.csv > at-once
+		while read -r line; do echo "$line"; sleep .01; done < many.csv | hare-decode -p p -s s -m d -J -u --threads 1 $how | cmp - at-once
+		hare-decode -p p -s s -m d -J --threads 2 $how many.csv | cmp - at-once
+	done
+}
+@test "decode -m, given again: they write together; a decoder with itself writes what it writes alone; what does not fit is refused" {
+	hare-decode -p p -s s -m given -J z.csv > one
+	hare-decode -p p -s s -m given -m given -J z.csv | cmp - one
+	learn=(hare-train decoder -q -m m -p p --layers 1 --heads 2 --tokens 300 --prefix 2 --steps 3 --batch 200 --held-out 0 --threads 1)
+	"${learn[@]}" -o second --dim 24 --seed 7
+	hare-decode -p p -s s -m given -m second -J z.csv > two
+	run ! cmp -s one two
+	hare-decode -p p -s s -m given -m second -J --threads 1 z.csv | cmp - two
+	"${learn[@]}" -o other --dim 16 --item-tokens 12
+	run -65 --separate-stderr hare-decode -p p -s s -m given -m other z.csv
+	[ "$stderr" = 'hare-decode: other: reads prompts of another form than given' ]
+	run -65 --separate-stderr hare-decode -p p -s s -m given -m d z.csv
+	[[ "$stderr" == 'hare-decode: d: has not the vocabulary of given: '* ]]
+	run -66 hare-decode -p p -s s -m given -m nowhere z.csv
+}
 @test "decode -m: what is drawn depends on seed and record, not on threads" {
 	hot=(--temperature 2 -J)
 	hare-decode -p p -m d "${hot[@]}" --seed 5 --threads 1 z.csv > one

@@ -107,6 +107,29 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 		[ "$(wc -l < $type.csv)" -eq 13 ]
 	done
 }
+@test "convert: the bytes of a DECODER that was written as that type; without its MODEL; what is no DECODER is refused" {
+	for type in bf16 int8; do
+		hare-train decoder -q -m "$m" -o right "${small[@]}" --steps 60 --every 20 --threads 1 --type $type "$pairs"
+		hare-train convert -o out --type $type "$d"
+		cmp right out
+	done
+	hare-train convert -o again --type f32 "$d"
+	cmp again "$d"
+	hare-train convert -o wide --type f32 out
+	d=out titles --beam 1 -o narrow.csv
+	d=wide titles --beam 1 -o wide.csv
+	[ "$(comm -12 <(sort narrow.csv) <(sort wide.csv) | wc -l)" -ge 11 ]
+	hare-train convert -o bare --no-model out
+	[ "$(wc -c < bare)" -lt $(($(wc -c < out) - $(wc -c < "$m"))) ]
+	d=bare run -64 --separate-stderr titles
+	[[ "$stderr" == *"bare: holds no MODEL"* ]]
+	run -65 hare-train convert -o x "$m"
+	run -66 hare-train convert -o x nowhere
+	run -64 hare-train convert -o x
+	run -64 hare-train convert -o x "$d" "$d"
+	run -64 hare-train convert "$d"
+	[ ! -e x ]
+}
 @test "decoder: begins with a checkpoint of GPT-2's form, and is written and read as one" {
 	mkdir g
 	hare-train tokenizer -q -o t --vocab g -c input,output --tokens 300 "$pairs"
@@ -184,6 +207,19 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	titles --beam 4 --length-power 1 --consensus 0 -o likeliest.csv
 	titles --beam 4 --length-power 1 --consensus 8 -o agreed.csv
 	! cmp -s likeliest.csv agreed.csv
+}
+@test "titles: several DECODERs write together, the first with a MODEL; in any order, for any threads" {
+	hare-train decoder -q -m "$m" -o other "${small[@]}" --steps 40 --every 20 --threads 1 --seed 5 --no-model "$pairs"
+	titles -o one.csv
+	titles -m "$d" -o twice.csv
+	cmp one.csv twice.csv
+	titles -m other -o two.csv --threads 1
+	! cmp -s one.csv two.csv
+	titles -m other --threads 2 | cmp - two.csv
+	d=other titles -m "$d" --model "$m" | cmp - two.csv
+	hare-train decoder -q -m "$m" -o third "${small[@]}" --steps 3 --tokens 390 "$pairs"
+	run -65 --separate-stderr titles -m third
+	[[ "$stderr" == *"third: has not the vocabulary of"* ]]
 }
 @test "titles: figures: ROUGE of what is right is 1; controls are paired with the own profile" {
 	titles --score target --controls > figures.csv

@@ -163,7 +163,7 @@ check_file(void)
 	make(&w, shape_of(1, 1, 1, 1, 1), 7);
 	double right = loss_by_steps(w.m, &w, 1, 0);
 	for (enum lm_type type = LM_F32; type <= LM_I8; type++) {
-		claim(lm_write(w.m, path, type, meta, &f) == 0, "type %d is written", type);
+		claim(lm_write(w.m, path, type, meta, (struct span){ NULL, 0 }, &f) == 0, "type %d is written", type);
 		struct lm *m = lm_open(path, &f);
 		if (!claim(m != NULL, "type %d is opened", type)) {
 			puts(f.text);

@@ -1,51 +1,59 @@
 /*
- * A text by the language model, for a question, attended items and a person.
+ * Texts by the language model, for questions, attended items and people: many at once.
  */
-#include "decode/write.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/thread.h"
-#include "decode/inside.h"
-#include "lm/compose.h"
+#include "decode/write_inside.h"
 #include "lm/run.h"
-#include "text/stop.h"
 
 enum { N_AGAIN = 8,             /* how often an unfaithful text is written again */
 	N_BESIDE = 3,           /* tokens that an empty text is given at least when it is written again */
-	N_GPT2 = 64 };          /* tokens of a text by a model that knows no length */
+	N_GPT2 = 64,            /* tokens of a text by a model that knows no length */
+	N_ROW = 32 };           /* rows of a step: more share no weights */
 
-struct worker {
-	struct lm_run *run;     /* NULL: not yet */
-	struct compose compose;
+struct job {                            /* a request at work; the memory stays from one to the next */
+	const struct decode_request *request;
+	struct decode_written *out;
 	struct decode_item *items;
 	struct compose_item *text;      /* [n_item] */
 	size_t n_item_cap, n_text_cap;
-	struct buf texts;       /* of the items, one after another */
-	uint8_t *allowed;       /* [n_vocab], for faithful */
-	struct bpe_tokens tokens;
-	struct text_words words;
-	uint64_t *seen;         /* hashes of words, sorted */
-	size_t n_seen, n_seen_cap;
-	struct buf words_of;
-	struct span *stop;      /* lm_options wants its own */
+	struct buf texts;               /* of the items, one after another */
+	struct compose compose;
+	struct write_seen seen;
+	struct lm_prompt prompt;
+	struct lm_options options;
+	size_t n_again;
+	int is_beside, is_done;         /* is_beside: written again as the first came out empty */
+};
+
+struct worker {
+	struct lm_run *run;             /* NULL: not yet */
+	struct job *job;                /* [n_job] */
+	size_t n_job;
+	struct lm_prompt *prompt;       /* [n_job] of those that are written in this round, and so on */
+	struct lm_options *options;
+	struct lm_text *text;
+	size_t *at;
+	struct write_scratch scratch;
+	struct span *stop;              /* lm_options wants its own */
 };
 
 struct decode_writer {
 	struct lm *lm;
+	struct lm **beside;             /* [n_beside] that write together with it */
+	size_t n_beside;
 	struct decode_write_options o;
 	struct compose_limits limits;
 	struct pool *pool;
 	const struct decode_columns *columns;
-	size_t *column;         /* [n_column] of an item's text; none: its title */
+	size_t *column;                 /* [n_column] of an item's text; none: its title */
 	size_t n_column;
-	size_t n_row;           /* of prefix, prompt and text, at most */
-	uint8_t *plain;         /* [n_vocab] 1: a function word or marks; no special but the end */
-	uint8_t *visible;       /* [n_vocab] 1: whole characters, at least one of them seen */
-	struct worker *worker;  /* [n_thread] */
+	size_t n_row;                   /* of prefix, prompt and text, at most */
+	uint8_t *plain, *visible;       /* [n_vocab], of write_sort_tokens() */
+	struct worker *worker;          /* [n_thread] */
 };
 
 /* -- opening -- */
@@ -140,51 +148,22 @@ settle_lengths(struct decode_writer *w, const char *path, struct fault *f)
 }
 
 static int
-is_whole(struct span s)
+open_beside(struct decode_writer *w, const char *const *path, size_t n, struct fault *f)
 {
-	int n_seen = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		n_seen += (unsigned char)s.at[i] > ' ' && s.at[i] != 0x7f;
-	return n_seen > 0 && text_is_valid(s.at, s.n);
-}
-
-static int
-is_letter(unsigned char c)
-{
-	return c >= 0x80 || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-}
-
-static void
-sort_tokens(struct decode_writer *w)
-{
-	const struct bpe *b = w->lm->bpe;
-	size_t n = w->lm->shape.n_vocab;
-	struct text_words words = { 0 };
-
-	w->plain = xcalloc(n, sizeof *w->plain);
-	w->visible = xcalloc(n, sizeof *w->visible);
-	for (size_t t = 0; t < n; t++) {
-		if (t >= bpe_n(b) || bpe_is_special(b, (uint32_t)t)) {
-			w->plain[t] = t == bpe_end(b);
-			continue;
-		}
-		struct span s = bpe_token(b, (uint32_t)t);
-		size_t n_letter = 0;
-		for (size_t i = 0; i < s.n; i++)
-			n_letter += is_letter((unsigned char)s.at[i]);
-		text_words(&words, s.at, s.n);
-		w->plain[t] = n_letter == 0 || (words.n == 1 && stop_is_word(words.at[0]));
-		w->visible[t] = is_whole(s);
+	w->beside = xcalloc(n + 1, sizeof *w->beside);
+	for (size_t i = 0; i < n; i++) {
+		if (!(w->beside[i] = compose_open_beside(path[i], w->lm, &w->limits, f)))
+			return -1;
+		w->n_beside++;
 	}
-	text_words_free(&words);
+	return 0;
 }
 
 struct decode_writer *
-decode_writer_open(const char *path, struct pool *p, const char *pool_name, const struct decode_columns *c, int own_columns,
-    const struct decode_write_options *o, struct fault *f)
+decode_writer_open(const char *const *path, size_t n_path, struct pool *p, const char *pool_name, const struct decode_columns *c,
+    int own_columns, const struct decode_write_options *o, struct fault *f)
 {
-	struct lm *lm = lm_open(path, f);
+	struct lm *lm = lm_open(path[0], f);
 
 	if (!lm)
 		return NULL;
@@ -198,16 +177,29 @@ decode_writer_open(const char *path, struct pool *p, const char *pool_name, cons
 		w->o.n_thread = 1;
 	w->worker = xcalloc(w->o.n_thread, sizeof *w->worker);
 	if (!lm->bpe)
-		fault(f, EX_DATAERR, "%s: has no vocabulary: expected vocab.json and merges.txt beside it", path);
-	else if (check_space(w, path, pool_name, f) == 0 && compose_read_limits(&w->limits, lm, f) == 0 &&
-	    settle_lengths(w, path, f) == 0) {
+		fault(f, EX_DATAERR, "%s: has no vocabulary: expected vocab.json and merges.txt beside it", path[0]);
+	else if (check_space(w, path[0], pool_name, f) == 0 && compose_read_limits(&w->limits, lm, f) == 0 &&
+	    open_beside(w, path + 1, n_path - 1, f) == 0 && settle_lengths(w, path[0], f) == 0) {
+		size_t n = lm->shape.n_vocab;
 		if (p)
 			choose_columns(w, own_columns);
-		sort_tokens(w);
+		w->plain = xmalloc(n, sizeof *w->plain);
+		w->visible = xmalloc(n, sizeof *w->visible);
+		write_sort_tokens(lm->bpe, n, w->plain, w->visible);
 		return w;
 	}
 	decode_writer_close(w);
 	return NULL;
+}
+
+static void
+job_free(struct job *j)
+{
+	compose_free(&j->compose);
+	buf_free(&j->texts);
+	free(j->items);
+	free(j->text);
+	write_seen_free(&j->seen);
 }
 
 void
@@ -218,17 +210,21 @@ decode_writer_close(struct decode_writer *w)
 	for (size_t i = 0; i < w->o.n_thread; i++) {
 		struct worker *k = &w->worker[i];
 		lm_run_free(k->run);
-		compose_free(&k->compose);
-		text_words_free(&k->words);
-		buf_free(&k->texts);
-		buf_free(&k->words_of);
-		free(k->items);
+		for (size_t n = 0; n < k->n_job; n++)
+			job_free(&k->job[n]);
+		text_words_free(&k->scratch.words);
+		buf_free(&k->scratch.words_of);
+		free(k->scratch.tokens.at);
+		free(k->job);
+		free(k->prompt);
+		free(k->options);
 		free(k->text);
-		free(k->allowed);
-		free(k->tokens.at);
-		free(k->seen);
+		free(k->at);
 		free(k->stop);
 	}
+	for (size_t i = 0; i < w->n_beside; i++)
+		lm_free(w->beside[i]);
+	free(w->beside);
 	free(w->worker);
 	free(w->column);
 	free(w->plain);
@@ -274,123 +270,94 @@ decode_item_text(struct pool *p, size_t row, const size_t *column, size_t n_colu
 
 /* Items heaviest first (ties: as given), with their texts. */
 static int
-gather(struct decode_writer *w, struct worker *k, const struct decode_request *r, struct fault *f)
+gather(struct decode_writer *w, struct job *j, struct fault *f)
 {
-	k->items = xgrow(k->items, &k->n_item_cap, r->n_item + 1, sizeof *k->items);
-	k->text = xgrow(k->text, &k->n_text_cap, r->n_item + 1, sizeof *k->text);
+	const struct decode_request *r = j->request;
+
+	j->items = xgrow(j->items, &j->n_item_cap, r->n_item + 1, sizeof *j->items);
+	j->text = xgrow(j->text, &j->n_text_cap, r->n_item + 1, sizeof *j->text);
 	for (size_t i = 0; i < r->n_item; i++) {
 		size_t at = i;
-		for (; at > 0 && k->items[at - 1].weight < r->items[i].weight; at--)
-			k->items[at] = k->items[at - 1];
-		k->items[at] = r->items[i];
+		for (; at > 0 && j->items[at - 1].weight < r->items[i].weight; at--)
+			j->items[at] = j->items[at - 1];
+		j->items[at] = r->items[i];
 	}
-	buf_clear(&k->texts);
+	buf_clear(&j->texts);
 	for (size_t i = 0; i < r->n_item; i++) {
-		size_t from = k->texts.n;
-		if (decode_item_text(w->pool, k->items[i].row, w->column, w->n_column, &k->texts, f) < 0)
+		size_t from = j->texts.n;
+		if (decode_item_text(w->pool, j->items[i].row, w->column, w->n_column, &j->texts, f) < 0)
 			return -1;
-		k->text[i] = (struct compose_item){ { NULL, k->texts.n - from }, k->items[i].weight };
+		j->text[i] = (struct compose_item){ { NULL, j->texts.n - from }, j->items[i].weight };
 	}
-	for (size_t i = 0, from = 0; i < r->n_item; from += k->text[i++].text.n)
-		k->text[i].text.at = k->texts.at + from;
+	for (size_t i = 0, from = 0; i < r->n_item; from += j->text[i++].text.n)
+		j->text[i].text.at = j->texts.at + from;
 	return 0;
-}
-
-/* -- faithful -- */
-
-static void
-see(struct decode_writer *w, struct worker *k, struct span s)
-{
-	text_words(&k->words, s.at, s.n);
-	k->seen = xgrow(k->seen, &k->n_seen_cap, k->n_seen + k->words.n + 1, sizeof *k->seen);
-	for (size_t i = 0; i < k->words.n; i++)
-		k->seen[k->n_seen++] = hash64(k->words.at[i].at, k->words.at[i].n, 0);
-	k->tokens.n = 0;
-	buf_clear(&k->words_of);
-	buf_putc(&k->words_of, ' ');
-	buf_put(&k->words_of, s.at, s.n);
-	bpe_encode(w->lm->bpe, k->words_of.at, k->words_of.n, &k->tokens);
-	bpe_encode(w->lm->bpe, s.at, s.n, &k->tokens);
-	for (size_t i = 0; i < k->tokens.n; i++)
-		k->allowed[k->tokens.at[i]] = 1;
 }
 
 /* Which words and tokens question and items hold. Items that the model does not read do not count. */
 static void
-see_all(struct decode_writer *w, struct worker *k, const struct decode_request *r)
+see_all(struct decode_writer *w, struct worker *k, struct job *j)
 {
-	size_t n = w->lm->shape.n_vocab, n_item = r->n_item < w->limits.n_item ? r->n_item : w->limits.n_item;
+	size_t n_item = j->request->n_item < w->limits.n_item ? j->request->n_item : w->limits.n_item;
 
-	if (!k->allowed)
-		k->allowed = xmalloc(n, sizeof *k->allowed);
-	memcpy(k->allowed, w->plain, n);
-	k->n_seen = 0;
-	see(w, k, r->query);
+	write_seen_begin(&j->seen, w->plain, w->lm->shape.n_vocab);
+	write_seen_add(&j->seen, w->lm->bpe, j->request->query, &k->scratch);
 	for (size_t i = 0; i < n_item; i++)
-		see(w, k, k->text[i].text);
-	qsort(k->seen, k->n_seen, sizeof *k->seen, hash64_order);
+		write_seen_add(&j->seen, w->lm->bpe, j->text[i].text, &k->scratch);
+	write_seen_end(&j->seen);
+}
+
+static void
+set_options(struct decode_writer *w, struct worker *k, struct job *j)
+{
+	const struct decode_request *r = j->request;
+	struct lm_options *o = &j->options;
+
+	lm_options_default(o);
+	compose_options(w->lm, &w->limits, o);
+	if (w->lm->shape.n_source == 0)
+		o->place = (uint32_t)j->compose.n;
+	o->n_token = w->o.n_token;
+	o->n_token_min = 1;
+	o->n_beam = isnan(r->temperature) ? w->o.n_beam : 1;
+	o->n_consensus = o->n_beam > 1 ? w->o.n_consensus : 0;
+	o->temperature = isnan(r->temperature) ? 0 : r->temperature;
+	o->top_k = w->o.top_k;
+	o->top_p = w->o.top_p;
+	o->repetition = w->o.repetition;
+	o->seed = r->seed;
+	o->stream = r->stream;
+	o->stop = k->stop;
+	o->n_stop = w->o.n_stop;
+	o->allowed = w->o.faithful ? j->seen.allowed : NULL;
 }
 
 static int
-is_seen(const struct worker *k, struct span word)
+begin(struct decode_writer *w, struct worker *k, struct job *j, struct fault *f)
 {
-	uint64_t hash = hash64(word.at, word.n, 0);
+	struct compose *c = &j->compose;
 
-	return stop_is_word(word) || bsearch(&hash, k->seen, k->n_seen, sizeof hash, hash64_order) != NULL;
-}
-
-/* Tokens up to and with the first word that is nowhere; 0: there is none. A word is only known when the next begins. */
-static size_t
-unseen_at(struct decode_writer *w, struct worker *k, const uint32_t *token, size_t n)
-{
-	for (size_t m = 1; m <= n; m++) {
-		buf_clear(&k->words_of);
-		bpe_decode(w->lm->bpe, token, m, &k->words_of);
-		int open = m < n && k->words_of.n > 0 && is_letter((unsigned char)k->words_of.at[k->words_of.n - 1]);
-		text_words(&k->words, k->words_of.at, k->words_of.n);
-		for (size_t i = 0; i + (size_t)open < k->words.n; i++) {
-			if (!is_seen(k, k->words.at[i])) {
-				/* where the last word was open a token ago, that one was its end */
-				struct span last = bpe_token(w->lm->bpe, token[m - 1]);
-				int more = last.n > 0 && is_letter((unsigned char)last.at[0]);
-				return more || m == 1 ? m : m - 1;
-			}
-		}
+	j->n_again = 0;
+	j->is_beside = 0;
+	if (gather(w, j, f) < 0)
+		return -1;
+	compose_prompt(c, w->lm, &w->limits, j->request->query, j->text, j->request->n_item);
+	if (c->n == 0 && w->lm->shape.n_source == 0) {
+		/* nothing to go on from but the end of what was before */
+		c->row = xgrow(c->row, &c->n_cap, 1, sizeof *c->row);
+		c->row[c->n++] = (struct lm_row){ .token = bpe_end(w->lm->bpe), .before = LM_NONE, .before2 = LM_NONE };
 	}
+	j->out->n_cut = c->n_cut;
+	j->out->n_left_out = c->n_left_out;
+	j->out->n_in = c->n;
+	j->prompt = (struct lm_prompt){ .given = w->lm->shape.n_prefix > 0 ? j->request->given : NULL, .row = c->row, .n = c->n };
+	if (w->o.faithful)
+		see_all(w, k, j);
+	set_options(w, k, j);
 	return 0;
 }
 
-/* -- ends -- */
-
-/* Bytes up to the end of the last sentence; 0: there is none. */
-static size_t
-sentence_end(const char *at, size_t n)
-{
-	static const char *const wide[] = { "\343\200\202", "\357\274\201", "\357\274\237" };   /* ideographic . ! ? */
-
-	for (size_t i = n; i > 0; i--) {
-		if (strchr(".!?", at[i - 1]) && at[i - 1] && (i == n || at[i] == ' ' || at[i] == '\n'))
-			return i;
-		for (size_t k = 0; k < 3 && i >= 3; k++) {
-			if (memcmp(at + i - 3, wide[k], 3) == 0)
-				return i;
-		}
-	}
-	return 0;
-}
-
-/* The same, or of the last word. */
-static size_t
-last_end(const char *at, size_t n)
-{
-	size_t end = sentence_end(at, n);
-
-	for (size_t i = n; end == 0 && i > 1; i--) {
-		if (at[i - 1] == ' ' || at[i - 1] == '\n')
-			return i - 1;
-	}
-	return end ? end : n;
-}
+/* -- what is written -- */
 
 static void
 words_of(struct decode_writer *w, const uint32_t *token, size_t n, int ended, struct buf *out)
@@ -398,134 +365,176 @@ words_of(struct decode_writer *w, const uint32_t *token, size_t n, int ended, st
 	buf_clear(out);
 	compose_words(w->lm, token, n, out);
 	if (!ended && out->n > 0)
-		out->n = last_end(out->at, out->n);
+		out->n = write_last_end(out->at, out->n);
 }
 
 /* When the model has nothing to say: what weighs most, in the pool's own words. */
 static void
-stand_in(struct decode_writer *w, struct worker *k, const struct decode_request *r, struct buf *out)
+stand_in(struct decode_writer *w, struct worker *k, struct job *j)
 {
-	struct bpe_tokens *t = &k->tokens;
+	struct bpe_tokens *t = &k->scratch.tokens;
+	struct span text = j->request->n_item > 0 ? j->text[0].text : j->request->query;
+	struct buf *out = &j->out->text;
 
 	t->n = 0;
-	if (r->n_item > 0)
-		bpe_encode(w->lm->bpe, k->text[0].text.at, k->text[0].text.n, t);
-	else
-		bpe_encode(w->lm->bpe, r->query.at, r->query.n, t);
+	bpe_encode(w->lm->bpe, text.at, text.n, t);
 	words_of(w, t->at, t->n < w->o.n_token ? t->n : w->o.n_token, t->n <= w->o.n_token, out);
 	if (out->n == 0)
 		buf_puts(out, "...");
 }
 
-/* -- writing -- */
-
-static int
-write_text(struct decode_writer *w, struct worker *k, const struct decode_request *r, struct decode_written *out)
+/* Up to the end of the last sentence before the first word that is nowhere; nothing where there is none. */
+static void
+cut_unseen(struct decode_writer *w, struct worker *k, struct job *j, const uint32_t *token, size_t n)
 {
-	struct fault *f = &out->fault;
-	struct lm_options o;
-	struct lm_text text;
+	struct buf *out = &j->out->text;
 
-	if (gather(w, k, r, f) < 0)
-		return -1;
-	compose_prompt(&k->compose, w->lm, &w->limits, r->query, k->text, r->n_item);
-	if (k->compose.n == 0 && w->lm->shape.n_source == 0) {
-		/* nothing to go on from but the end of what was before */
-		k->compose.row = xgrow(k->compose.row, &k->compose.n_cap, 1, sizeof *k->compose.row);
-		k->compose.row[k->compose.n++] = (struct lm_row){ .token = bpe_end(w->lm->bpe), .before = LM_NONE, .before2 = LM_NONE };
-	}
-	out->n_cut = k->compose.n_cut;
-	out->n_left_out = k->compose.n_left_out;
-	out->n_in = k->compose.n;
-	struct lm_prompt prompt = { .given = w->lm->shape.n_prefix > 0 ? r->given : NULL, .row = k->compose.row,
-		.n = k->compose.n };
-	lm_options_default(&o);
-	compose_options(w->lm, &w->limits, &o);
-	if (w->lm->shape.n_source == 0)
-		o.place = (uint32_t)k->compose.n;
-	o.n_token = w->o.n_token;
-	o.n_token_min = 1;
-	o.n_beam = isnan(r->temperature) ? w->o.n_beam : 1;
-	o.n_consensus = o.n_beam > 1 ? w->o.n_consensus : 0;
-	o.temperature = isnan(r->temperature) ? 0 : r->temperature;
-	o.top_k = w->o.top_k;
-	o.top_p = w->o.top_p;
-	o.repetition = w->o.repetition;
-	o.seed = r->seed;
-	o.stream = r->stream;
-	o.stop = k->stop;
-	o.n_stop = w->o.n_stop;
-	if (w->o.faithful) {
-		see_all(w, k, r);
-		o.allowed = k->allowed;
-	}
-	for (size_t again = 0; ; again++) {
-		if (lm_generate(k->run, &prompt, &o, 1, &text, f) < 0)
-			return -1;
-		out->n_out = text.n;
-		out->ended = text.ended;
-		size_t n_kept = w->o.faithful ? unseen_at(w, k, text.token, text.n) : 0;
-		if (n_kept == 0) {
-			words_of(w, text.token, text.n, text.ended, &out->text);
-			break;
-		}
+	while (n > 0 && write_unseen_at(&j->seen, w->lm->bpe, token, n, &k->scratch) > 0)
+		n--;
+	words_of(w, token, n, 0, out);
+	if (write_sentence_end(out->at, out->n) == 0)
+		buf_clear(out);
+	j->out->ended = 0;
+}
+
+/* Takes the text, or has it written again. */
+static void
+take(struct decode_writer *w, struct worker *k, struct job *j, const struct lm_text *text)
+{
+	struct decode_written *out = j->out;
+	size_t n_seen = w->o.faithful ? write_unseen_at(&j->seen, w->lm->bpe, text->token, text->n, &k->scratch) : 0;
+
+	out->n_out = text->n;
+	out->ended = text->ended;
+	if (n_seen > 0) {
 		/* copies are not asked whether they may */
-		int again_helps = k->allowed[text.token[n_kept - 1]] && again < N_AGAIN;
-		k->allowed[text.token[n_kept - 1]] = 0;
-		if (!again_helps) {
-			size_t n = n_kept - 1;
-			while (n > 0 && unseen_at(w, k, text.token, n) > 0)
-				n--;
-			words_of(w, text.token, n, 0, &out->text);
-			if (sentence_end(out->text.at, out->text.n) == 0)
-				buf_clear(&out->text);
-			out->ended = 0;
-			break;
-		}
-	}
-	if (out->text.n > 0)
-		return 0;
-	o.n_token_min = N_BESIDE < o.n_token ? N_BESIDE : o.n_token;
-	o.allowed = w->visible;
-	if (!w->o.faithful) {
-		if (lm_generate(k->run, &prompt, &o, 1, &text, f) < 0)
-			return -1;
-		out->n_out = text.n;
-		out->ended = text.ended;
-		words_of(w, text.token, text.n, text.ended, &out->text);
+		uint8_t *allowed = &j->seen.allowed[text->token[n_seen - 1]];
+		int again_helps = *allowed && j->n_again++ < N_AGAIN;
+		*allowed = 0;
+		if (again_helps)
+			return;
+		cut_unseen(w, k, j, text->token, n_seen - 1);
+	} else
+		words_of(w, text->token, text->n, text->ended, &out->text);
+	if (out->text.n == 0 && !w->o.faithful && !j->is_beside) {
+		j->is_beside = 1;
+		j->options.n_token_min = N_BESIDE < w->o.n_token ? N_BESIDE : w->o.n_token;
+		j->options.allowed = w->visible;
+		return;
 	}
 	if (out->text.n == 0)
-		stand_in(w, k, r, &out->text);
-	return 0;
+		stand_in(w, k, j);
+	j->is_done = 1;
+}
+
+/* -- many at once -- */
+
+static struct lm_run *
+new_run(const struct decode_writer *w)
+{
+	size_t n_beam = w->o.n_beam, n_slot = n_beam > 1 ? (n_beam < N_ROW ? N_ROW / n_beam : 1) * 2 * n_beam : N_ROW;
+	struct lm_run *r = lm_run_new(w->lm, n_slot, w->n_row, w->o.n_thread);
+
+	for (size_t i = 0; i < w->n_beside; i++)
+		lm_run_add(r, w->beside[i]);
+	return r;
+}
+
+/* Room for n requests. */
+static void
+take_room(struct decode_writer *w, struct worker *k, size_t n)
+{
+	if (!k->run)
+		k->run = new_run(w);
+	if (!k->stop && w->o.n_stop > 0) {
+		k->stop = xmalloc(w->o.n_stop, sizeof *k->stop);
+		memcpy(k->stop, w->o.stop, w->o.n_stop * sizeof *k->stop);
+	}
+	if (n <= k->n_job)
+		return;
+	k->job = xrealloc(k->job, n, sizeof *k->job);
+	memset(k->job + k->n_job, 0, (n - k->n_job) * sizeof *k->job);
+	k->n_job = n;
+	k->prompt = xrealloc(k->prompt, n, sizeof *k->prompt);
+	k->options = xrealloc(k->options, n, sizeof *k->options);
+	k->text = xrealloc(k->text, n, sizeof *k->text);
+	k->at = xrealloc(k->at, n, sizeof *k->at);
+}
+
+static void
+fail(struct job *j, const struct fault *f)
+{
+	j->out->failed = 1;
+	j->out->fault = *f;
+	j->is_done = 1;
+}
+
+/* Texts of jobs at [n]. What is wrong with one is not to harm the others: then each is written alone. */
+static void
+write_round(struct decode_writer *w, struct worker *k, const size_t *at, size_t n)
+{
+	struct fault f;
+
+	for (size_t i = 0; i < n; i++) {
+		k->prompt[i] = k->job[at[i]].prompt;
+		k->options[i] = k->job[at[i]].options;
+	}
+	if (lm_generate(k->run, k->prompt, k->options, n, k->text, &f) == 0) {
+		for (size_t i = 0; i < n; i++)
+			take(w, k, &k->job[at[i]], &k->text[i]);
+	} else if (n == 1)
+		fail(&k->job[at[0]], &f);
+	else
+		for (size_t i = 0; i < n; i++)
+			write_round(w, k, at + i, 1);
+}
+
+static void
+write_texts(struct decode_writer *w, struct worker *k, const struct decode_request *request, size_t n, struct decode_written *out)
+{
+	struct fault f;
+	size_t n_left;
+
+	take_room(w, k, n);
+	for (size_t i = 0; i < n; i++) {
+		struct job *j = &k->job[i];
+		j->request = &request[i];
+		j->out = &out[i];
+		j->is_done = out[i].failed = 0;
+		buf_clear(&out[i].text);
+		if (begin(w, k, j, &f) < 0)
+			fail(j, &f);
+	}
+	do {
+		n_left = 0;
+		for (size_t i = 0; i < n; i++)
+			if (!k->job[i].is_done)
+				k->at[n_left++] = i;
+		if (n_left > 0)
+			write_round(w, k, k->at, n_left);
+	} while (n_left > 0);
 }
 
 struct writing {
 	struct decode_writer *w;
 	const struct decode_request *request;
+	size_t n, n_part;
 	struct decode_written *out;
 };
 
 static void
-write_one(void *arg, size_t i, size_t worker)
+write_part(void *arg, size_t i, size_t worker)
 {
 	struct writing *a = arg;
-	struct worker *k = &a->w->worker[worker];
-	struct decode_write_options *o = &a->w->o;
+	size_t from = i * a->n / a->n_part, to = (i + 1) * a->n / a->n_part;
 
-	if (!k->run)
-		k->run = lm_run_new(a->w->lm, 2 * o->n_beam + 1, a->w->n_row, o->n_thread);
-	if (!k->stop && o->n_stop > 0) {
-		k->stop = xmalloc(o->n_stop, sizeof *k->stop);
-		memcpy(k->stop, o->stop, o->n_stop * sizeof *k->stop);
-	}
-	buf_clear(&a->out[i].text);
-	a->out[i].failed = write_text(a->w, k, &a->request[i], &a->out[i]) < 0;
+	write_texts(a->w, &a->w->worker[worker], a->request + from, to - from, a->out + from);
 }
 
 void
 decode_write(struct decode_writer *w, const struct decode_request *request, size_t n, struct decode_written *out)
 {
-	struct writing a = { w, request, out };
+	struct writing a = { w, request, n, n < w->o.n_thread ? n : w->o.n_thread, out };
 
-	thread_for(w->o.n_thread, n, write_one, &a);
+	thread_for(w->o.n_thread, a.n_part, write_part, &a);
 }

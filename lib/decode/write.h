@@ -11,6 +11,7 @@
  *             as tokens may join to a word that is nowhere, such a word is looked for, its tokens are shut out, and the text
  *             is written again, some times; then it ends with the sentence before that word, and without one the heaviest
  *             item's text stands in
+ *   many      each thread writes a share of the requests at once, so that a step reads the weights once for all of them
  *   order     a text depends on its request alone, not on those beside it nor on threads
  */
 #ifndef HARE_DECODE_WRITE_H
@@ -36,10 +37,10 @@ struct decode_write_options {
 int decode_item_text(struct pool *p, size_t row, const size_t *column, size_t n_column, struct buf *out, struct fault *f);
 
 struct decode_writer;
-/* A DECODER, or a GPT-2 checkpoint with its vocabulary beside it. p and c as in decode_new(), NULL: no pool; own_columns: the
-   user chose those of c, not the DECODER. The pool's
-   space must be that of the DECODER, unless that names none. NULL with *f set. */
-struct decode_writer *decode_writer_open(const char *path, struct pool *p, const char *pool_name,
+/* A DECODER, or a GPT-2 checkpoint with its vocabulary beside it; path [n_path]: more than one write together (lm_run_add()). p
+   and c as in decode_new(), NULL: no pool; own_columns: the user chose those of c, not the DECODER. The pool's space must be that
+   of the DECODER, unless that names none. NULL with *f set. */
+struct decode_writer *decode_writer_open(const char *const *path, size_t n_path, struct pool *p, const char *pool_name,
     const struct decode_columns *c, int own_columns, const struct decode_write_options *o, struct fault *f);
 void decode_writer_close(struct decode_writer *w);      /* NULL is allowed */
 /* Numbers of [z ; u] that a request has to give; 0: none. */

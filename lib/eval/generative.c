@@ -61,7 +61,7 @@ generative_create(const void *arg, const struct eval_space *space, const double 
 	g->row = xmalloc(g->n_history + 1, sizeof *g->row);
 	g->title = xmalloc(g->n_history + 1, sizeof *g->title);
 	g->look = pairs_look_new(d->model, g->n_history);
-	g->run = lm_run_new(d->lm, 2 * (g->n_query + 1), eval_decoder_n_row(d), 1);
+	g->run = eval_decoder_run(d, 2 * (g->n_query + 1));
 	g->options = xmalloc(g->n_query + 1, sizeof *g->options);
 	g->prompts = xmalloc(g->n_query + 1, sizeof *g->prompts);
 	g->text = xmalloc(g->n_query + 1, sizeof *g->text);

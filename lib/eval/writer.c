@@ -3,12 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-int
-eval_decoder_open(struct eval_decoder *d, const char *path, const char *model_path, struct fault *f)
+static int
+open_first(struct eval_decoder *d, const char *path, const char *model_path, struct fault *f)
 {
 	const char *space;
 
-	*d = (struct eval_decoder){0};
 	if (!(d->lm = lm_open(path, f)) || compose_read_limits(&d->limits, d->lm, f) < 0)
 		return -1;
 	if (!d->lm->bpe)
@@ -35,21 +34,43 @@ eval_decoder_open(struct eval_decoder *d, const char *path, const char *model_pa
 	return 0;
 }
 
+int
+eval_decoder_open(struct eval_decoder *d, const char *const *path, size_t n, const char *model_path, struct fault *f)
+{
+	*d = (struct eval_decoder){0};
+	if (open_first(d, path[0], model_path, f) < 0)
+		return -1;
+	d->beside = xcalloc(n, sizeof *d->beside);
+	for (size_t i = 1; i < n; i++) {
+		if (!(d->beside[d->n_beside] = compose_open_beside(path[i], d->lm, &d->limits, f)))
+			return -1;
+		d->n_beside++;
+	}
+	return 0;
+}
+
 void
 eval_decoder_close(struct eval_decoder *d)
 {
+	for (size_t i = 0; i < d->n_beside; i++)
+		lm_free(d->beside[i]);
+	free(d->beside);
 	embed_close(d->embed);
 	model_close(d->model);
 	lm_free(d->lm);
 	*d = (struct eval_decoder){0};
 }
 
-size_t
-eval_decoder_n_row(const struct eval_decoder *d)
+struct lm_run *
+eval_decoder_run(const struct eval_decoder *d, size_t n_slot)
 {
 	const struct compose_limits *l = &d->limits;
+	size_t n_row = d->lm->shape.n_prefix + l->n_question + l->n_item * l->n_item_token + l->n_text;
+	struct lm_run *r = lm_run_new(d->lm, n_slot, n_row, 1);
 
-	return d->lm->shape.n_prefix + l->n_question + l->n_item * l->n_item_token + l->n_text;
+	for (size_t i = 0; i < d->n_beside; i++)
+		lm_run_add(r, d->beside[i]);
+	return r;
 }
 
 int
@@ -66,7 +87,7 @@ eval_prompt_make(struct eval_prompt *p, const struct eval_decoder *d, struct pai
 	for (size_t i = 0; i < n; i++)
 		p->item[i] = (struct compose_item){ title[p->seen[i].row], p->seen[i].weight };
 	compose_prompt(&p->compose, d->lm, &d->limits, question, p->item, n);
-	p->prompt = (struct lm_prompt){ .given = d->lm->shape.n_prefix > 0 ? p->given : NULL, .row = p->compose.row,
+	p->prompt = (struct lm_prompt){ .given = p->given, .row = p->compose.row,
 		.n = p->compose.n };
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * writer.h - a DECODER at work for a person of whom some rows are known
+ * writer.h - a DECODER, or several together, at work for a person of whom some rows are known
  *
  *   reads     the question, the titles of the rows that attention finds for it, heaviest first, and, where the DECODER has a
  *             prefix, [z ; u] (pairs.h): what it was taught with
@@ -20,16 +20,19 @@
 
 struct eval_decoder {
 	struct lm *lm;                  /* has a vocabulary */
+	struct lm **beside;             /* [n_beside] that write together with it */
+	size_t n_beside;
 	struct compose_limits limits;
 	struct model *model;            /* that it was trained with: its space is that of the DECODER, its vectors are made here */
 	struct embed *embed;
 };
-/* model_path: the MODEL of a DECODER that holds none, NULL: there is none. 0, or -1 with *f set; to be ended by
+/* path [n]: more than one write together (lm_run_add()). model_path: the MODEL of a first DECODER that holds none, NULL: there is
+   none. 0, or -1 with *f set; to be ended by
    eval_decoder_close() in either case. */
-int eval_decoder_open(struct eval_decoder *d, const char *path, const char *model_path, struct fault *f);
+int eval_decoder_open(struct eval_decoder *d, const char *const *path, size_t n, const char *model_path, struct fault *f);
 void eval_decoder_close(struct eval_decoder *d);        /* {0} is allowed */
-/* Rows that a run (lm_run_new()) needs for a prompt and its text. */
-size_t eval_decoder_n_row(const struct eval_decoder *d);
+/* For n_slot prompts and texts at once; the caller ends it with lm_run_free(). */
+struct lm_run *eval_decoder_run(const struct eval_decoder *d, size_t n_slot);
 
 struct eval_prompt {                    /* {0} to begin; the memory stays from one use to the next */
 	struct lm_prompt prompt;        /* borrows from what is below */

@@ -219,6 +219,20 @@ bpe_is_special(const struct bpe *b, uint32_t token)
 	return token < b->n && b->special[token];
 }
 
+int
+bpe_is_same(const struct bpe *a, const struct bpe *b)
+{
+	if (a->n != b->n || a->n_merge != b->n_merge || a->end_token != b->end_token || a->bytes.n != b->bytes.n)
+		return 0;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->end[i] != b->end[i] || a->special[i] != b->special[i])
+			return 0;
+	for (size_t i = 0; i < a->n_merge; i++)
+		if (a->merge[i].left != b->merge[i].left || a->merge[i].right != b->merge[i].right)
+			return 0;
+	return a->n == 0 || memcmp(a->bytes.at, b->bytes.at, a->bytes.n) == 0;
+}
+
 uint32_t
 bpe_end(const struct bpe *b)
 {

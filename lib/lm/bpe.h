@@ -36,6 +36,7 @@ void bpe_free(struct bpe *b);           /* NULL is allowed */
 size_t bpe_n(const struct bpe *b);      /* tokens, specials counted */
 struct span bpe_token(const struct bpe *b, uint32_t token);     /* its bytes; none for a special one or one that is not there */
 int bpe_is_special(const struct bpe *b, uint32_t token);
+int bpe_is_same(const struct bpe *a, const struct bpe *b);      /* the same tokens and merges, in the same order */
 uint32_t bpe_end(const struct bpe *b);  /* BPE_END, or GPT-2's <|endoftext|> */
 
 struct bpe_tokens {                     /* {0} to begin; the caller frees at */

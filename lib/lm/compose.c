@@ -65,6 +65,42 @@ compose_read_limits(struct compose_limits *l, const struct lm *m, struct fault *
 	return 0;
 }
 
+static int
+check_beside(const struct lm *m, const struct lm *first, const struct compose_limits *l, struct fault *f)
+{
+	const char *path = tensor_path(m->file), *first_path = tensor_path(first->file);
+	const char *space = lm_meta(m, "space"), *first_space = lm_meta(first, "space");
+	const struct lm_shape *s = &m->shape, *t = &first->shape;
+	struct compose_limits own;
+
+	if (compose_read_limits(&own, m, f) < 0)
+		return -1;
+	if (!m->bpe || !first->bpe || s->n_vocab != t->n_vocab || !bpe_is_same(m->bpe, first->bpe))
+		return fault(f, EX_DATAERR, "%s: has not the vocabulary of %s: those that write together have one, which "
+		    "hare-train's --tokenizer gives", path, first_path);
+	if (space && first_space && strcmp(space, first_space) != 0)
+		return fault(f, EX_DATAERR, "%s: is of the space %s, %s of %s", path, space, first_path, first_space);
+	size_t n_given = s->n_prefix > 0 ? s->n_given : 0, n_first = t->n_prefix > 0 ? t->n_given : 0;
+	if (n_given != n_first)
+		return fault(f, EX_DATAERR, "%s: is given %zu numbers, %s %zu", path, n_given, first_path, n_first);
+	if ((s->n_source > 0) != (t->n_source > 0) || own.n_question != l->n_question || own.n_item != l->n_item ||
+	    own.n_item_token != l->n_item_token || own.n_text != l->n_text)
+		return fault(f, EX_DATAERR, "%s: reads prompts of another form than %s", path, first_path);
+	return 0;
+}
+
+struct lm *
+compose_open_beside(const char *path, const struct lm *first, const struct compose_limits *l, struct fault *f)
+{
+	struct lm *m = lm_open(path, f);
+
+	if (m && check_beside(m, first, l, f) < 0) {
+		lm_free(m);
+		return NULL;
+	}
+	return m;
+}
+
 void
 compose_free(struct compose *c)
 {

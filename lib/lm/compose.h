@@ -25,6 +25,10 @@ struct compose_limits {                 /* stored in a DECODER's metadata as n_q
 void compose_defaults(struct compose_limits *l);        /* 96, 4, 24, 28 */
 int compose_read_limits(struct compose_limits *l, const struct lm *m, struct fault *f);
 
+/* Opens a DECODER that is to write together with first (lm_run_add()), whose limits are l: NULL with *f set if it is not of the
+   same vocabulary, space and limits. */
+struct lm *compose_open_beside(const char *path, const struct lm *first, const struct compose_limits *l, struct fault *f);
+
 struct compose_item {
 	struct span text;
 	double weight;                  /* >= 0 */

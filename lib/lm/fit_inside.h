@@ -17,6 +17,8 @@ void fit_norm_back(const float *x, float mean, float scale, const float *g, cons
 void fit_gelu(float *x, const float *b, size_t n, float *out);  /* out = gelu(x + b), x becomes gelu'(x + b) */
 void fit_gelu_value(float *x, size_t n);        /* x becomes gelu(x): the bits of fit_gelu() */
 void fit_log_softmax(float *x, size_t n);
+/* x, ln of a mean over n_before, becomes that with e^y as one more: ln((n_before e^x + e^y) / (n_before + 1)). */
+void fit_log_mean(float *x, const float *y, size_t n, size_t n_before);
 void fit_add(float *y, const float *x, size_t n);               /* y += x */
 void fit_add_scaled(float *y, float a, const float *x, size_t n);
 void fit_add_product(float *y, const float *a, const float *x, size_t n);       /* y += a x, entry by entry */

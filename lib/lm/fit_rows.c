@@ -84,6 +84,29 @@ exp_of(float x)
 	return p * power;
 }
 
+/* ln x of x above 2^-126, to 2 units of the last place: Cephes' logf, the exponent and a polynomial on sqrt 1/2 to sqrt 2. */
+INLINE float
+log_of(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, sizeof bits);
+	int32_t exponent = (int32_t)(bits - 0x3f3504f3) >> 23;
+	bits -= (uint32_t)exponent << 23;
+	memcpy(&x, &bits, sizeof x);
+	float r = x - 1, r2 = r * r, n = (float)exponent;
+	float p = 7.0376836292e-2f;
+	p = p * r - 1.1514610310e-1f;
+	p = p * r + 1.1676998740e-1f;
+	p = p * r - 1.2420140846e-1f;
+	p = p * r + 1.4249322787e-1f;
+	p = p * r - 1.6668057665e-1f;
+	p = p * r + 2.0000714765e-1f;
+	p = p * r - 2.4999993993e-1f;
+	p = p * r + 3.3333331174e-1f;
+	return r + (p * r * r2 - 2.12194440e-4f * n - .5f * r2) + .693359375f * n;
+}
+
 CLONES float
 fit_norm(const float *x, const float *g, const float *b, size_t n, float *out, float *mean)
 {
@@ -214,6 +237,19 @@ fit_log_softmax(float *x, size_t n)
 	float log_sum = most + (float)log(sum);
 	for (size_t i = 0; i < n; i++)
 		x[i] -= log_sum;
+}
+
+CLONES void
+fit_log_mean(float *x, const float *y, size_t n, size_t n_before)
+{
+	const float least = -1e30f;     /* what cannot be stays a number */
+	float share = 1 / (float)(n_before + 1), rest = 1 - share;
+
+	for (size_t i = 0; i < n; i++) {
+		float most = x[i] > y[i] ? x[i] : y[i];
+		most = most > least ? most : least;
+		x[i] = most + log_of(rest * exp_of(x[i] - most) + share * exp_of(y[i] - most));
+	}
 }
 
 CLONES void

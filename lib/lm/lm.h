@@ -99,9 +99,11 @@ void lm_draw(const struct lm_shape *s, float *numbers, uint64_t seed);
    NULL with *f set: missing or misshapen tensors are named with what was expected. */
 struct lm *lm_open(const char *path, struct fault *f);
 void lm_free(struct lm *m);             /* NULL is allowed; ends bpe too if lm_open() made it */
-/* Writes a DECODER with the numbers of m as type (from float32 ones). meta: more metadata, pairs of key and value, ended by
-   NULL. */
-int lm_write(const struct lm *m, const char *path, enum lm_type type, const char *const *meta, struct fault *f);
+/* Writes a DECODER with the numbers of m as type. meta: more metadata, pairs of key and value, ended by NULL. model: the bytes of
+   a MODEL's file, which the DECODER then holds; none: it holds none. */
+int lm_write(const struct lm *m, const char *path, enum lm_type type, const char *const *meta, struct span model, struct fault *f);
+/* Writes a file that was opened, with its metadata, its vocabulary and, with_model, its MODEL, as another type. */
+int lm_convert(const struct lm *m, const char *path, enum lm_type type, int with_model, struct fault *f);
 const char *lm_meta(const struct lm *m, const char *key);       /* NULL if not there */
 
 /* -- what is read: rows of a prompt and of the text after it -- */

@@ -10,7 +10,8 @@
 #include "lm/run.h"
 #include "mat/mat.h"
 
-enum { SMALL = 1 << 16 };               /* numbers to loop over that threads are not worth waking for */
+enum { SMALL = 1 << 16,                 /* numbers to loop over that threads are not worth waking for */
+	TEXT_FEW = 16 };                /* rows that a text is given room for at first */
 
 /* What was read of a prompt; shared by the slots that go on from it. */
 struct prompt {
@@ -24,8 +25,8 @@ struct prompt {
 
 struct slot {
 	struct prompt *prompt;
-	float *kv;                      /* [n_layer][n_row][2 dim] of the text's rows */
-	size_t n;                       /* rows of the text */
+	float *kv;                      /* [n_layer][n_cap][2 dim] of the text's rows */
+	size_t n, n_cap;                /* rows of the text, and room */
 };
 
 struct lm_run {
@@ -41,6 +42,9 @@ struct lm_run {
 	size_t n_weight_cap;
 	uint32_t **text;                /* [n_text] of the last lm_generate() */
 	size_t n_text;
+	struct lm_run *beside;          /* of the next model that reads the same; NULL: none */
+	float *log_p;                   /* [n_log_p] what one of those says */
+	size_t n_log_p;
 };
 
 struct lm_run *
@@ -88,10 +92,22 @@ lm_run_free(struct lm_run *r)
 	free(r->inner);
 	free(r->score);
 	free(r->weight);
+	free(r->log_p);
+	lm_run_free(r->beside);
 	lm_work_free(&r->work);
 	lm_run_texts(r, 0);
 	free(r->text);
 	free(r);
+}
+
+void
+lm_run_add(struct lm_run *r, const struct lm *m)
+{
+	size_t n_row = r->n_row + m->shape.n_prefix;
+
+	while (r->beside)
+		r = r->beside;
+	r->beside = lm_run_new(m, r->n_slot, n_row, r->n_thread);
 }
 
 size_t
@@ -243,8 +259,8 @@ attend_prompt(struct lm_run *r, size_t n)
 	thread_for(n_thread, n_head, attend_prompt_head, &(struct heads){ r, n });
 }
 
-int
-lm_run_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct fault *f)
+static int
+read_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct fault *f)
 {
 	const struct lm *m = r->m;
 	const struct lm_shape *s = &m->shape;
@@ -291,24 +307,56 @@ lm_run_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct f
 	return 0;
 }
 
-void
-lm_run_copy(struct lm_run *r, size_t to, size_t from)
+int
+lm_run_prompt(struct lm_run *r, size_t slot, const struct lm_prompt *p, struct fault *f)
+{
+	for (; r; r = r->beside)
+		if (read_prompt(r, slot, p, f) < 0)
+			return -1;
+	return 0;
+}
+
+/* Room for n rows of a text, few at first: most texts end long before what a run has room for. */
+static void
+reserve_text(struct lm_run *r, struct slot *at, size_t n)
+{
+	const struct lm_shape *s = &r->m->shape;
+	size_t n_cap = at->n_cap < TEXT_FEW ? TEXT_FEW : at->n_cap, row = 2 * s->dim;
+
+	if (n <= at->n_cap)
+		return;
+	while (n_cap < n)
+		n_cap += n_cap / 2;
+	float *kv = xmalloc(s->n_layer * n_cap * row, sizeof *kv);
+	for (size_t l = 0; at->n > 0 && l < s->n_layer; l++)
+		memcpy(kv + l * n_cap * row, at->kv + l * at->n_cap * row, at->n * row * sizeof *kv);
+	free(at->kv);
+	at->kv = kv;
+	at->n_cap = n_cap;
+}
+
+static void
+copy_slot(struct lm_run *r, size_t to, size_t from)
 {
 	const struct lm_shape *s = &r->m->shape;
 	struct slot *a = &r->slot[to], *b = &r->slot[from];
 	size_t row = 2 * s->dim;
 
-	if (to == from)
-		return;
 	if (b->prompt)
 		b->prompt->n_user++;
 	let_go(a);
+	reserve_text(r, a, b->n);
 	a->prompt = b->prompt;
 	a->n = b->n;
-	if (b->n > 0 && !a->kv)
-		a->kv = xmalloc(s->n_layer * r->n_row * row, sizeof *a->kv);
 	for (size_t l = 0; b->n > 0 && l < s->n_layer; l++)
-		memcpy(a->kv + l * r->n_row * row, b->kv + l * r->n_row * row, b->n * row * sizeof *a->kv);
+		memcpy(a->kv + l * a->n_cap * row, b->kv + l * b->n_cap * row, b->n * row * sizeof *a->kv);
+}
+
+void
+lm_run_copy(struct lm_run *r, size_t to, size_t from)
+{
+	for (; r && to != from; r = r->beside)
+		copy_slot(r, to, from);
 }
 
 struct step {
@@ -329,7 +377,7 @@ attend_head(void *arg, size_t task, size_t worker)
 	size_t dim = s->dim, dh = dim / s->n_head, from = task % s->n_head * dh;
 	size_t n_prompt = slot->prompt->n, n_text = slot->n + 1;
 	const float *prompt = slot->prompt->kv + a->layer * n_prompt * 2 * dim + from;
-	const float *text = slot->kv + a->layer * r->n_row * 2 * dim + from, *q = r->qkv + task / s->n_head * 3 * dim + from;
+	const float *text = slot->kv + a->layer * slot->n_cap * 2 * dim + from, *q = r->qkv + task / s->n_head * 3 * dim + from;
 	float *score = r->score + worker * (r->n_row + 1), *y = r->mixed + task / s->n_head * dim + from;
 
 	lm_head_scores(q, prompt, n_prompt, 2 * dim, dh, score);
@@ -349,7 +397,7 @@ attend_rows(const struct step *a)
 
 	for (size_t i = 0; i < a->n; i++) {
 		struct slot *at = &r->slot[a->slot[i]];
-		memcpy(at->kv + (a->layer * r->n_row + at->n) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
+		memcpy(at->kv + (a->layer * at->n_cap + at->n) * 2 * dim, r->qkv + i * 3 * dim + dim, 2 * dim * sizeof(float));
 		n_seen += at->prompt->n + at->n + 1;
 	}
 	thread_for(n_seen * dim < SMALL ? 1 : r->n_thread, a->n * s->n_head, attend_head, (void *)(uintptr_t)a);
@@ -399,8 +447,9 @@ copy_head(struct lm_run *r, const struct prompt *p, const struct lm_row *row, co
 	}
 }
 
-int
-lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size_t n, float *log_p, struct fault *f)
+/* One model's step. */
+static int
+step_one(struct lm_run *r, const size_t *slot, const struct lm_row *row, size_t n, float *log_p, struct fault *f)
 {
 	const struct lm *m = r->m;
 	const struct lm_shape *s = &m->shape;
@@ -412,8 +461,7 @@ lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size
 			return -1;
 		if (!at->prompt || at->prompt->n + at->n >= r->n_row)
 			return fault(f, EX_DATAERR, "a text of more than %zu rows", r->n_row);
-		if (!at->kv)
-			at->kv = xmalloc(s->n_layer * r->n_row * 2 * dim, sizeof *at->kv);
+		reserve_text(r, at, at->n + 1);
 	}
 	struct step step = { .r = r, .slot = slot, .n = n, .log_p = log_p };
 	reserve(r, n > 2 ? n : 2);
@@ -443,12 +491,57 @@ lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size
 	return 0;
 }
 
-void
-lm_run_last(struct lm_run *r, size_t slot, float *log_p)
+struct mixing {
+	float *log_p;                   /* [n][n_vocab], of the models before */
+	const float *other;             /* [n][n_vocab], of the next */
+	size_t n_vocab, n_before;
+};
+
+static void
+mix_row(void *arg, size_t i, size_t worker)
+{
+	const struct mixing *m = arg;
+
+	(void)worker;
+	fit_log_mean(m->log_p + i * m->n_vocab, m->other + i * m->n_vocab, m->n_vocab, m->n_before);
+}
+
+int
+lm_run_step(struct lm_run *r, const size_t *slot, const struct lm_row *row, size_t n, float *log_p, struct fault *f)
+{
+	size_t n_vocab = r->m->shape.n_vocab, n_before = 1;
+
+	if (step_one(r, slot, row, n, log_p, f) < 0)
+		return -1;
+	for (struct lm_run *b = r->beside; b; b = b->beside) {
+		r->log_p = xgrow(r->log_p, &r->n_log_p, n * n_vocab, sizeof *r->log_p);
+		if (step_one(b, slot, row, n, r->log_p, f) < 0)
+			return -1;
+		struct mixing m = { log_p, r->log_p, n_vocab, n_before++ };
+		thread_for(n * n_vocab < SMALL ? 1 : r->n_thread, n, mix_row, &m);
+	}
+	return 0;
+}
+
+static void
+last_one(struct lm_run *r, size_t slot, float *log_p)
 {
 	const struct prompt *p = r->slot[slot].prompt;
 	const struct lm_shape *s = &r->m->shape;
 
 	lm_logits(r->m, p->h + (p->n - 1) * s->dim, 1, log_p, &r->work);
 	fit_log_softmax(log_p, s->n_vocab);
+}
+
+void
+lm_run_last(struct lm_run *r, size_t slot, float *log_p)
+{
+	size_t n_vocab = r->m->shape.n_vocab, n_before = 1;
+
+	last_one(r, slot, log_p);
+	for (struct lm_run *b = r->beside; b; b = b->beside) {
+		r->log_p = xgrow(r->log_p, &r->n_log_p, n_vocab, sizeof *r->log_p);
+		last_one(b, slot, r->log_p);
+		fit_log_mean(log_p, r->log_p, n_vocab, n_before++);
+	}
 }

@@ -71,7 +71,8 @@ void tensor_abort(struct tensor_writer *w);             /* the old file stays; N
 /* A file that grows: all tensors of old (one of ours) are declared before any other, and put before any other. Their
    bytes are copied by the system, their checksums taken over, and the permissions of the file. */
 void tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old);
-void tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old);     /* its metadata, but the writer's own */
+/* Its metadata, but the writer's own and what is set already. */
+void tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old);
 int tensor_put_file(struct tensor_writer *w, struct tensor_file *old, struct fault *f);
 
 /* NPY version 1.0, C order, little-endian f4, two dimensions. Reading also takes versions 2 and 3, f8 and f2

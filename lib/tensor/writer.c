@@ -87,14 +87,21 @@ is_wrong(struct tensor_writer *w, const char *what, const char *name)
 	w->wrong = 1;
 }
 
+static int
+has_key(const struct tensor_writer *w, const char *key)
+{
+	for (size_t i = 0; i < w->keys.n; i += strlen(w->keys.at + i) + 1)
+		if (strcmp(w->keys.at + i, key) == 0)
+			return 1;
+	return 0;
+}
+
 void
 tensor_set_meta(struct tensor_writer *w, const char *key, const char *format, ...)
 {
 	va_list ap, again;
 
-	assert(!w->frozen);
-	for (size_t i = 0; i < w->keys.n; i += strlen(w->keys.at + i) + 1)
-		assert(strcmp(w->keys.at + i, key) != 0);
+	assert(!w->frozen && !has_key(w, key));
 	buf_put(&w->keys, key, strlen(key) + 1);
 
 	va_start(ap, format);
@@ -295,7 +302,7 @@ tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old)
 	const char *key, *value;
 
 	for (size_t i = 0; tensor_meta_at(old, i, &key, &value); i++) {
-		int is_own = 0;
+		int is_own = has_key(w, key);
 		for (size_t k = 0; k < sizeof own / sizeof *own; k++)
 			is_own |= strcmp(key, own[k]) == 0;
 		if (!is_own)

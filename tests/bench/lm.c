@@ -110,7 +110,7 @@ main(int argc, char *argv[])
 	for (enum lm_type type = LM_F32; type <= LM_I8; type++) {
 		struct lm *at = m;
 		if (type != LM_F32) {
-			if (lm_write(m, path, type, NULL, &f) < 0 || !(at = lm_open(path, &f))) {
+			if (lm_write(m, path, type, NULL, (struct span){ NULL, 0 }, &f) < 0 || !(at = lm_open(path, &f))) {
 				fprintf(stderr, "lm: %s\n", f.text);
 				return 1;
 			}
