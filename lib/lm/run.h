@@ -39,7 +39,7 @@ struct lm_options {                     /* of one text */
 	double length_power;            /* of beams: log p / n^power */
 	size_t n_best;                  /* texts that are returned, of the beams that ended; 1 unless there are beams */
 	size_t n_consensus;             /* > 0: beams go on until so many texts have ended; the first of the best is then that whose
-	                                   words agree best with the others', each weighing exp(log p / n^power) */
+	                                   words, and their order, agree best with the others', each weighing exp(log p / n^power) */
 	double temperature;             /* 0: greedy */
 	size_t top_k;                   /* 0: all */
 	double top_p;                   /* 1: all */

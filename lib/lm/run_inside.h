@@ -28,9 +28,10 @@ void lm_token_row(const struct lm *m, uint32_t token, float *out);
 void lm_head_scores(const float *q, const float *k, size_t n, size_t stride, size_t size, float *score);
 void lm_head_mix(const float *p, const float *v, size_t n, size_t stride, size_t size, float *y);
 
-/* Minimum Bayes risk among texts [n]: which of them has the highest sum over all of exp(worth_j) F_ij, F_ij the harmonic mean
-   of the shares of their words that texts i and j have in common (ROUGE-1's F). Ties go to the higher worth. bpe NULL: tokens
-   are words. O(n^2 words). Kumar and Byrne 2004, Minimum Bayes-risk decoding, eq 3. */
+/* Minimum Bayes risk among texts [n]: which of them has the highest sum over all of exp(worth_j) F_ij, F_ij the mean of two
+   harmonic means, of the shares of their words that texts i and j have in common, and have in common in the same order (the F of
+   ROUGE-1 and ROUGE-L). Ties go to the higher worth. bpe NULL: tokens are words. O(n^2 words^2). Kumar and Byrne 2004, Minimum
+   Bayes-risk decoding, eq 3; Lin 2004, ROUGE, eqs 2 to 4. */
 size_t lm_consensus(const struct bpe *bpe, const struct lm_text *text, const double *worth, size_t n);
 
 size_t lm_run_slots(const struct lm_run *r);
