@@ -250,6 +250,66 @@ test_fit(void)
 	rmdir(folder);
 }
 
+/* Learnt and plain beside each other: every product is the sum of both, in their shares, of what the log taught singly
+   and of what only the maps make. */
+static void
+test_beside(void)
+{
+	char folder[] = "/tmp/hare-train-XXXXXX", path[3][64];
+	struct fault f;
+	struct model *m[2];
+	struct embed *e[2];
+	const double share[2] = { 0, .3 };
+
+	if (!claim(mkdtemp(folder) != NULL, "there is a folder to write to"))
+		return;
+	for (size_t i = 0; i < 3; i++)
+		snprintf(path[i], sizeof path[i], "%s/%zu", folder, i);
+	const struct model *base = open_base(path[2]);
+	for (size_t i = 0; i < 2; i++) {
+		struct train_log *log = make_log();
+		struct train_options o;
+		struct train_report report;
+		train_defaults(&o);
+		o.n_round_max = 3;
+		o.gain = 3;
+		o.plain = share[i];
+		if (!claim(train_attention(base, rows, ITEMS, log, &o, path[i], &report, &f) == 0 && (m[i] = model_open(path[i], &f)) &&
+		    (e[i] = embed_open(m[i], &f)), "a log is learnt with a plain share of %g", share[i]))
+			return;
+		train_log_free(log);
+	}
+	claim(m[0]->dim == DIM + 1 && m[1]->dim == 2 * DIM + 1, "plain numbers lie beside those that were learnt");
+	claim(m[0]->beta == m[1]->beta && m[1]->prior.lambda == TRAIN_LAMBDA_BESIDE, "logits keep their scale, and tastes have one of their own");
+	double worst = 0, length = 0, largest = 0;
+	for (size_t k = 0; k <= QUERIES; k++)
+		for (size_t j = 0; j < ITEMS; j++) {
+			float q[2][2 * DIM + 1], v[2][2 * DIM + 1];
+			/* the last query was never asked, and half of the items were never clicked */
+			const float *x = k < QUERIES ? question + k * DIM : rows;
+			for (size_t i = 0; i < 2; i++) {
+				embed_from_base(e[i], EMBED_QUERY, x, q[i]);
+				embed_from_base(e[i], EMBED_ITEM, rows + j * DIM, v[i]);
+			}
+			double learnt = dot(q[0], v[0], DIM + 1), plain = m[1]->gain / base->gain * dot(x, rows + j * DIM, DIM);
+			worst = fmax(worst, fabs(dot(q[1], v[1], 2 * DIM + 1) - (1 - share[1]) * learnt - share[1] * plain));
+			largest = fmax(largest, fabs(learnt));
+			length = fmax(length, fabs(dot(v[1], v[1], 2 * DIM + 1) - 1));
+			for (size_t d = 0; d < DIM; d++)
+				worst = fmax(worst, fabs(v[1][d] - sqrt(1 - share[1]) * v[0][d]));
+		}
+	claim(worst < 1e-5 && length < 1e-5 && largest > .1, "what a query says of an item is the sum of both in their shares (off by %.1e, unit "
+	    "lengths by %.1e)", worst, length);
+	for (size_t i = 0; i < 2; i++) {
+		embed_close(e[i]);
+		model_close(m[i]);
+	}
+	model_close((struct model *)base);
+	for (size_t i = 0; i < 3; i++)
+		unlink(path[i]);
+	rmdir(folder);
+}
+
 /* cov + spread tr / dim I, and with no users the identity. */
 static void
 test_prior(void)
@@ -395,6 +455,7 @@ main(void)
 	test_gradient();
 	test_prior();
 	test_fit();
+	test_beside();
 	test_evidence();
 	return claim_n_failed > 0;
 }

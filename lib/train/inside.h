@@ -64,4 +64,5 @@ int train_write(const struct model *base, const struct trained *t, const float *
 #define TRAIN_SLOPE .15
 #define TRAIN_NOISE_VAR .05
 #define TRAIN_BASE_RATE .05
+#define TRAIN_LAMBDA_BESIDE 5.
 #endif
