@@ -273,6 +273,7 @@ test_beside(void)
 		train_defaults(&o);
 		o.n_round_max = 3;
 		o.gain = 3;
+		o.spread = 1;
 		o.plain = share[i];
 		if (!claim(train_attention(base, rows, ITEMS, log, &o, path[i], &report, &f) == 0 && (m[i] = model_open(path[i], &f)) &&
 		    (e[i] = embed_open(m[i], &f)), "a log is learnt with a plain share of %g", share[i]))

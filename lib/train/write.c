@@ -39,18 +39,6 @@ to_query(const struct space *s, const double *chol, const float *z, const float 
 	free(b);
 }
 
-/* L'v */
-static void
-whiten(const double *chol, size_t dim, const float *v, double *w)
-{
-	for (size_t d = 0; d < dim; d++) {
-		double s = 0;
-		for (size_t e = d; e < dim; e++)
-			s += chol[e * dim + d] * v[e];
-		w[d] = s;
-	}
-}
-
 /* f [dim - 1] = L'v / R beside the plain item x0 */
 static void
 to_item(const struct space *s, const double *chol, const float *v, const float *x0, float *f)
@@ -58,7 +46,7 @@ to_item(const struct space *s, const double *chol, const float *v, const float *
 	size_t dim = s->base_dim;
 	double *w = xmalloc(dim, sizeof *w);
 
-	whiten(chol, dim, v, w);
+	train_whiten(chol, dim, v, w);
 	for (size_t d = 0; d < dim; d++)
 		f[d] = (float)(sqrt(1 - s->plain) * w[d] / s->radius);
 	for (size_t d = dim; d + 1 < s->dim; d++)
@@ -97,27 +85,19 @@ sort_keys(const float *x, size_t n, size_t dim, struct keyed **out)
 }
 
 static void
-make_space(struct space *s, const struct model *base, const struct trained *t, const double *chol, double gain, const struct train_options *o)
+make_space(struct space *s, const struct trained *t, const double *chol, const struct train_view *view, const struct train_options *o)
 {
 	size_t dim = t->dim;
 	float *v = xmalloc(dim, sizeof *v), *x0 = xcalloc(dim, sizeof *x0);
-	double *w = xmalloc(dim, sizeof *w);
 	struct keyed *key;
 
-	*s = (struct space){ .base_dim = dim, .dim = (o->plain > 0 ? 2 : 1) * dim + 1, .radius = 1, .plain = o->plain };
+	*s = (struct space){ .base_dim = dim, .dim = (view->plain > 0 ? 2 : 1) * dim + 1, .plain = view->plain };
 	/* the plain query by the plain gain, as base has it, and by this one */
-	s->query_plain = base->gain > 0 ? gain / base->gain : 1;
+	s->query_plain = view->gain / view->base_gain;
 	s->query_map = xmalloc(dim * s->dim, sizeof *s->query_map);
 	s->item_map = xmalloc(dim * (s->dim - 1), sizeof *s->item_map);
 	/* the longest item of the log and of the candidates is of unit length */
-	double most = 0;
-	for (size_t j = 0; j < t->n_item; j++) {
-		whiten(chol, dim, t->v + j * dim, w);
-		for (size_t d = 0; d < dim; d++)
-			v[d] = (float)w[d];
-		most = fmax(most, mat_norm(v, dim));
-	}
-	s->radius = most > 0 ? most : 1;
+	s->radius = train_radius(t, chol);
 	for (size_t i = 0; i < dim; i++) {
 		x0[i] = 1;
 		for (size_t d = 0; d < dim; d++)
@@ -130,7 +110,6 @@ make_space(struct space *s, const struct model *base, const struct trained *t, c
 	}
 	free(v);
 	free(x0);
-	free(w);
 	if (o->queries) {
 		s->n_query = sort_keys(t->q, t->n_query, dim, &key);
 		s->query_key = xmalloc(s->n_query, sizeof *s->query_key);
@@ -267,7 +246,7 @@ survey(struct codebook *book, const struct space *s, const float *rows, size_t n
 
 int
 train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const double *chol,
-    double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
+    const struct train_view *view, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
 {
 	struct model m = *base;
 	struct space s;
@@ -275,10 +254,10 @@ train_write(const struct model *base, const struct trained *t, const float *rows
 	struct codebook book;
 	float *centre, *mean;
 
-	make_space(&s, base, t, chol, gain, o);
+	make_space(&s, t, chol, view, o);
 	m.dim = *dim = s.dim;
-	m.gain = gain;
-	m.beta = 1 / (gain * TRAIN_SLOPE);
+	m.gain = view->gain;
+	m.beta = 1 / (view->gain * TRAIN_SLOPE);
 	m.prior.lambda = s.plain > 0 ? TRAIN_LAMBDA_BESIDE : 1 / (TRAIN_SLOPE * s.radius * TRAIN_SLOPE * s.radius);
 	/* Logits of queries are steep where rewards are not: they choose, but foretell no reward. */
 	m.query_share = 0;
