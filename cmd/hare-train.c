@@ -23,9 +23,9 @@ enum { BATCH = 1024 };
 static const char *model_path, *output;
 static struct opt_list pools;
 static size_t n_round, n_candidate = 8192;
-static double ridge = 4, spread = NAN, gain = NAN, plain = NAN;
+static double ridge = 4, spread = NAN, gain = NAN, plain = 0;
 static uint64_t seed;
-static int no_items, no_queries, no_users, no_maps;
+static int strangers, no_items, no_queries, no_users, no_maps;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "made by hare-embed fit", NULL, "HARE_MODEL" },
@@ -36,7 +36,8 @@ static const struct opt opts[] = {
 	{ 0, "ridge", OPT_REAL, &ridge, "W", "how firmly items, queries and users are held to what their texts say", NULL, NULL },
 	{ 0, "spread", OPT_REAL, &spread, "W", "room for people unlike any of the log; default: by held-out users", NULL, NULL },
 	{ 0, "gain", OPT_REAL, &gain, "G", "weight of the user beside the query; default: by held-out users", NULL, NULL },
-	{ 0, "plain", OPT_REAL, &plain, "W", "share of what texts alone say, beside what is learnt; 0: that is not kept; default: by held-out users", NULL, NULL },
+	{ 0, "plain", OPT_REAL, &plain, "W", "share of what texts alone say, kept beside what is learnt; 0: it is not", NULL, NULL },
+	{ 0, "strangers", OPT_FLAG, &strangers, NULL, "also for people unlike those of the log: that share by held-out users", NULL, NULL },
 	{ 0, "no-items", OPT_FLAG, &no_items, NULL, "learn nothing of single items", NULL, NULL },
 	{ 0, "no-queries", OPT_FLAG, &no_queries, NULL, "learn nothing of single queries", NULL, NULL },
 	{ 0, "no-users", OPT_FLAG, &no_users, NULL, "learn nothing of users", NULL, NULL },
@@ -167,7 +168,9 @@ train(const struct opt_program *p, int n_operand, char **operand, const struct t
 		opt_usage(p, "--spread: expected more than 0, got %g", spread);
 	if (gain <= 0)
 		opt_usage(p, "--gain: expected more than 0, got %g", gain);
-	if (plain < 0 || plain >= 1)
+	if (strangers && plain != 0)
+		opt_usage(p, "--strangers chooses the share that --plain gives: one of them");
+	if (!(plain >= 0 && plain < 1))
 		opt_usage(p, "--plain: expected 0 or more, and less than 1, got %g", plain);
 	if (mat_check(&f) < 0 || file_out_check(output, &f) < 0 || !(model = model_open(model_path, &f)) ||
 	    !(reading.pool = pool_open(pools.at, pools.n, model->space, model_path, &f)) ||
@@ -187,7 +190,7 @@ train(const struct opt_program *p, int n_operand, char **operand, const struct t
 	o.ridge = ridge;
 	o.spread = spread;
 	o.gain = gain;
-	o.plain = plain;
+	o.plain = strangers ? NAN : plain;
 	o.items &= !no_items;
 	o.queries &= !no_queries;
 	o.users &= !no_users;

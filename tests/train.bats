@@ -77,7 +77,7 @@ setup() {
 	[ "$n" -eq 6 ]
 }
 @test "train: what texts alone say lies beside what is learnt, or does not" {
-	hare-train attention -m "$m" -p "$p" -o bare --rounds 1 --plain 0 "$x"
+	hare-train attention -m "$m" -p "$p" -o bare --rounds 1 "$x"
 	hare-train attention -m "$m" -p "$p" -o both --rounds 1 --plain .25 "$x"
 	n=$(for w in bare both; do hare-embed -m $w --as item -c title "$data/skills.csv" | mlr --icsv --onidx head -n 1 then cut -f x | wc -w; done)
 	[ "$n" = $'17\n33' ]
@@ -85,6 +85,9 @@ setup() {
 	hare-embed -m both --as item -c title "$data/skills.csv" | mlr --icsv --onidx head -n 3 then cut -f x | awk '{ for (i = 17; i <= 32; i++) print 2 * $i }' > got
 	hare-embed -m "$m" -c title "$data/skills.csv" | mlr --icsv --onidx head -n 3 then cut -f x | tr ' ' '\n' > wanted
 	paste got wanted | awk 'function abs(a) { return a < 0 ? -a : a } abs($1 - $2) > 1e-5 { bad = 1 } END { exit bad || NR != 48 }'
+	hare-train attention -v -m "$m" -p "$p" -o chosen --rounds 1 --strangers "$x" 2> told
+	grep -Eq 'plain (0|0.25|0.5|0.75)$' told
+	run -64 hare-train attention -m "$m" -p "$p" -o out --plain .5 --strangers "$x"
 	for w in -1 1 nan; do run -64 hare-train attention -m "$m" -p "$p" -o out --plain $w "$x"; done
 }
 @test "train: bad rows are named by line and column" {

@@ -15,7 +15,7 @@ static const double WEIGHT_MAX = 10;
 void
 train_defaults(struct train_options *o)
 {
-	*o = (struct train_options){ .n_round_max = 0, .n_candidate = 8192, .ridge = 4, .spread = NAN, .gain = NAN, .plain = NAN,
+	*o = (struct train_options){ .n_round_max = 0, .n_candidate = 8192, .ridge = 4, .spread = NAN, .gain = NAN,
 	    .item_map = 1, .query_map = 1, .items = 1, .queries = 1, .users = 1, .n_thread = 1 };
 }
 

@@ -21,7 +21,7 @@
  *             log move the second
  *   slope     what one unit of a logit is in reward, .15: the slope of a logistic curve where rewards are rare
  *   held out  every tenth user, and a whole cluster of users of other interests: neither trains the first fit. The
- *             number of rounds, the spread, the gain and W (of 0 to .75) are those under which the next clicks of held-out users, each
+ *             number of rounds, the spread, the gain and, if it is asked for, W (of 0 to .75) are those under which the next clicks of held-out users, each
  *             foretold from those before, are most probable; the last fit takes in everybody
  *   order     the same log, options and seed give the same bytes, whatever the threads
  *   cost      a round is 6 n_click n_candidate dim products; memory 4 (512 + 6 dim) n_candidate bytes and 24 dim bytes
@@ -42,7 +42,7 @@ struct train_options {
 	size_t n_candidate;     /* items in a softmax, beside those clicked */
 	double ridge;           /* precision of e, c and u about 0, per number */
 	double spread, gain;    /* NAN: by what is held out */
-	double plain;           /* W, at least 0, below 1, or NAN; 0: there is no plain part */
+	double plain;           /* W, at least 0, below 1; 0: there is no plain part; NAN: by what is held out */
 	/* What may be learnt; each may be 0. */
 	int item_map, query_map;        /* M, W: else I */
 	int items, queries;             /* e, c: else 0 */

@@ -131,12 +131,12 @@ if gzip -dc "$DATA/pool.csv.gz" | head -n 1 | grep -q '\btags\b'; then
 	END
 	# learnt from 150 people of one half of the interests, tried on others of the same half and of the other one
 	clicks clicks-log --seeds 1 --split 1 --first-user 1000 --users 150 --no-probes --tune-users 0 --system hare --log "$out/clicks.log"
-	# trained, and without the plain vectors beside the learnt ones
+	# trained, and with plain vectors beside the learnt ones
 	hare-train attention -v -m "$out/model" -p "$out/pool" -o "$out/clicks.trained" "$out/clicks.log" &&
-		hare-train attention --plain 0 -m "$out/model" -p "$out/pool" -o "$out/clicks.bare" "$out/clicks.log" ||
+		hare-train attention -v --strangers -m "$out/model" -p "$out/pool" -o "$out/clicks.beside" "$out/clicks.log" ||
 		echo "bench failed: nothing learnt"
 	for half in 1 2; do
-		for in_space in untrained bare trained; do
+		for in_space in untrained trained beside; do
 			trained=
 			[ $in_space = untrained ] || trained="--trained $out/clicks.$in_space"
 			# shellcheck disable=SC2086
