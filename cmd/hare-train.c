@@ -23,9 +23,9 @@ enum { BATCH = 1024 };
 static const char *model_path, *output;
 static struct opt_list pools;
 static size_t n_round, n_candidate = 8192;
-static double ridge = 4, spread = NAN, gain = NAN;
+static double ridge = 4, spread = NAN, gain = NAN, plain = 0;
 static uint64_t seed;
-static int no_items, no_queries, no_users, no_maps;
+static int strangers, no_items, no_queries, no_users, no_maps;
 
 static const struct opt opts[] = {
 	{ 'm', "model", OPT_FILE, &model_path, "MODEL", "made by hare-embed fit", NULL, "HARE_MODEL" },
@@ -36,6 +36,8 @@ static const struct opt opts[] = {
 	{ 0, "ridge", OPT_REAL, &ridge, "W", "how firmly items, queries and users are held to what their texts say", NULL, NULL },
 	{ 0, "spread", OPT_REAL, &spread, "W", "room for people unlike any of the log; default: by held-out users", NULL, NULL },
 	{ 0, "gain", OPT_REAL, &gain, "G", "weight of the user beside the query; default: by held-out users", NULL, NULL },
+	{ 0, "plain", OPT_REAL, &plain, "W", "share of what texts alone say, kept beside what is learnt; 0: it is not", NULL, NULL },
+	{ 0, "strangers", OPT_FLAG, &strangers, NULL, "also for people unlike those of the log: that share by held-out users", NULL, NULL },
 	{ 0, "no-items", OPT_FLAG, &no_items, NULL, "learn nothing of single items", NULL, NULL },
 	{ 0, "no-queries", OPT_FLAG, &no_queries, NULL, "learn nothing of single queries", NULL, NULL },
 	{ 0, "no-users", OPT_FLAG, &no_users, NULL, "learn nothing of users", NULL, NULL },
@@ -112,8 +114,8 @@ summarise(const struct train_report *r, const struct reading *reading)
 {
 	warnx("%zu clicks (%zu shown items without reward passed over) of %zu users, %zu queries, %zu items among %zu", r->n_click,
 	    reading->n_unrewarded, r->n_user, r->n_query, r->n_item, r->n_candidate);
-	warnx("held out: %zu users and %zu of other interests; %zu rounds, spread %g, gain %g", r->n_held_out, r->n_stranger,
-	    r->n_round, r->spread, r->gain);
+	warnx("held out: %zu users and %zu of other interests; %zu rounds, spread %g, gain %g, plain %g", r->n_held_out,
+	    r->n_stranger, r->n_round, r->spread, r->gain, r->plain);
 	if (isfinite(r->after))
 		warnx("log probability of a held-out user's next click: %.3f before, %.3f after", r->before, r->after);
 	if (isfinite(r->stranger_after))
@@ -166,6 +168,10 @@ train(const struct opt_program *p, int n_operand, char **operand, const struct t
 		opt_usage(p, "--spread: expected more than 0, got %g", spread);
 	if (gain <= 0)
 		opt_usage(p, "--gain: expected more than 0, got %g", gain);
+	if (strangers && plain != 0)
+		opt_usage(p, "--strangers chooses the share that --plain gives: one of them");
+	if (!(plain >= 0 && plain < 1))
+		opt_usage(p, "--plain: expected 0 or more, and less than 1, got %g", plain);
 	if (mat_check(&f) < 0 || file_out_check(output, &f) < 0 || !(model = model_open(model_path, &f)) ||
 	    !(reading.pool = pool_open(pools.at, pools.n, model->space, model_path, &f)) ||
 	    !(in = record_open(n_operand, operand, &f)))
@@ -184,6 +190,7 @@ train(const struct opt_program *p, int n_operand, char **operand, const struct t
 	o.ridge = ridge;
 	o.spread = spread;
 	o.gain = gain;
+	o.plain = strangers ? NAN : plain;
 	o.items &= !no_items;
 	o.queries &= !no_queries;
 	o.users &= !no_users;

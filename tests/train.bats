@@ -49,8 +49,9 @@ setup() {
 	[[ "$stderr" == *"space"* ]]
 }
 @test "train: texts that are items make unit vectors, and a pool takes them; queries do not" {
+	n=$(hare-embed -m "$t" --as item -c title,description "$data/skills.csv" | mlr --icsv --onidx head -n 1 then cut -f x | wc -w)
 	run -0 hare-pool info "$tp"
-	[[ "$output" == *"17"* ]]
+	[[ "$output" == *"$n"* ]]
 	hare-embed -m "$t" -c title,description < "$data/skills.csv" > asked.csv
 	run -65 --separate-stderr hare-pool build -m "$t" -o bad < asked.csv
 	[[ "$stderr" == *"column x"*"length"* ]]
@@ -74,6 +75,20 @@ setup() {
 	hare-train prior -m "$m" -p "$p" -o pr --rounds 1 "$x"
 	n=$(cksum out--* q pr | cut -d' ' -f1 | sort -u | wc -l)
 	[ "$n" -eq 6 ]
+}
+@test "train: what texts alone say lies beside what is learnt, or does not" {
+	hare-train attention -m "$m" -p "$p" -o bare --rounds 1 "$x"
+	hare-train attention -m "$m" -p "$p" -o both --rounds 1 --plain .25 "$x"
+	n=$(for w in bare both; do hare-embed -m $w --as item -c title "$data/skills.csv" | mlr --icsv --onidx head -n 1 then cut -f x | wc -w; done)
+	[ "$n" = $'17\n33' ]
+	# the second half is the embedding's own, by the root of its share
+	hare-embed -m both --as item -c title "$data/skills.csv" | mlr --icsv --onidx head -n 3 then cut -f x | awk '{ for (i = 17; i <= 32; i++) print 2 * $i }' > got
+	hare-embed -m "$m" -c title "$data/skills.csv" | mlr --icsv --onidx head -n 3 then cut -f x | tr ' ' '\n' > wanted
+	paste got wanted | awk 'function abs(a) { return a < 0 ? -a : a } abs($1 - $2) > 1e-5 { bad = 1 } END { exit bad || NR != 48 }'
+	hare-train attention -v -m "$m" -p "$p" -o chosen --rounds 1 --strangers "$x" 2> told
+	grep -Eq 'plain (0|0.25|0.5|0.75)$' told
+	run -64 hare-train attention -m "$m" -p "$p" -o out --plain .5 --strangers "$x"
+	for w in -1 1 nan; do run -64 hare-train attention -m "$m" -p "$p" -o out --plain $w "$x"; done
 }
 @test "train: bad rows are named by line and column" {
 	printf 'user,x,item\na,1 0,sk1\n' > short.csv

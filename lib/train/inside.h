@@ -55,13 +55,21 @@ double train_gradient(struct trained *t, const struct train_log *log, const uint
 void train_prior(const struct trained *t, const unsigned char *use, double spread, double *chol);
 /* Mean log probability of the next clicks of the users with of[user] = 1 (the first 50 of each of the first 40), each
    foretold from the belief that those before gave; -INFINITY if there are none. */
+struct train_view {
+	double gain, plain;             /* g, W */
+	double base_gain;               /* g0, above 0 */
+};
 double train_foretell(const struct trained *t, const struct train_log *log, const unsigned char *of, const double *chol,
-    double gain, size_t n_thread);
+    const struct train_view *view, size_t n_thread);
+void train_whiten(const double *chol, size_t dim, const float *v, double *w);   /* w = L'v */
+/* R: the greatest |L'v| of all candidates, or 1 if all are 0. */
+double train_radius(const struct trained *t, const double *chol);
 
 int train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const double *chol,
-    double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f);
+    const struct train_view *view, const struct train_options *o, const char *path, size_t *dim, struct fault *f);
 
 #define TRAIN_SLOPE .15
 #define TRAIN_NOISE_VAR .05
 #define TRAIN_BASE_RATE .05
+#define TRAIN_LAMBDA_BESIDE 5.
 #endif

@@ -137,7 +137,8 @@ rate_of(const struct train_options *o, size_t round)
 }
 
 struct choice {
-	double spread, gain, held, stranger;
+	double spread, held, stranger;
+	struct train_view view;
 };
 
 static double
@@ -146,59 +147,84 @@ both_of(struct choice c)
 	return isfinite(c.held) && isfinite(c.stranger) ? (c.held + c.stranger) / 2 : isfinite(c.held) ? c.held : c.stranger;
 }
 
-/* The spread and the gain under which the next clicks of both kinds of held-out users are most probable, each kind
-   counting half: people like those of the log and people unlike them. */
+/* What is chosen where nobody is held out. */
 static struct choice
-choose_prior(const struct trained *t, const struct train_log *log, const unsigned char *part, const struct train_options *o)
+given_prior(const struct train_options *o, double base_gain)
 {
-	static const double spreads[] = { .1, .3, 1 }, gains[] = { 1, 2, 3 };
+	return (struct choice){ .spread = isnan(o->spread) ? 1 : o->spread, .held = NAN, .stranger = NAN,
+	    .view = { .gain = isnan(o->gain) ? 2 : o->gain, .plain = isnan(o->plain) ? .5 : o->plain, .base_gain = base_gain } };
+}
+
+static void
+try_view(struct choice *best, struct choice now, const struct trained *t, const struct train_log *log, unsigned char *const kind[3],
+    const double *chol, size_t n_thread)
+{
+	now.held = train_foretell(t, log, kind[1], chol, &now.view, n_thread);
+	now.stranger = train_foretell(t, log, kind[2], chol, &now.view, n_thread);
+	if (isnan(best->held) || both_of(now) > both_of(*best))
+		*best = now;
+}
+
+/* The spread and the gain, and then the plain share, under which the next clicks of both kinds of held-out users are most
+   probable, each kind counting half: people like those of the log and people unlike them. */
+static struct choice
+choose_prior(const struct trained *t, const struct train_log *log, const unsigned char *part, const struct train_options *o,
+    double base_gain)
+{
+	static const double spreads[] = { .1, .3, 1 }, gains[] = { 1, 2, 3 }, shares[] = { .25, .5, .75 };
 	size_t dim = t->dim, n = t->n_user;
 	double *chol = xmalloc(dim * dim, sizeof *chol);
-	unsigned char *fit = xmalloc(n, 1), *held = xmalloc(n, 1), *stranger = xmalloc(n, 1);
-	struct choice best = { isnan(o->spread) ? 1 : o->spread, isnan(o->gain) ? 2 : o->gain, -INFINITY, -INFINITY };
+	unsigned char *kind[3];
+	struct choice best = given_prior(o, base_gain), now = best;
 
-	select_part(fit, part, n, 0);
-	select_part(held, part, n, 1);
-	select_part(stranger, part, n, 2);
-	double most = -INFINITY;
+	for (int k = 0; k < 3; k++) {
+		kind[k] = xmalloc(n, 1);
+		select_part(kind[k], part, n, k);
+	}
+	now.view.plain = isnan(o->plain) ? 0 : o->plain;
 	for (size_t s = 0; s < (isnan(o->spread) ? 3 : 1); s++) {
-		double spread = isnan(o->spread) ? spreads[s] : o->spread;
-		train_prior(t, fit, spread, chol);
+		now.spread = isnan(o->spread) ? spreads[s] : o->spread;
+		train_prior(t, kind[0], now.spread, chol);
 		for (size_t g = 0; g < (isnan(o->gain) ? 3 : 1); g++) {
-			double gain = isnan(o->gain) ? gains[g] : o->gain;
-			struct choice c = { spread, gain, train_foretell(t, log, held, chol, gain, o->n_thread),
-				train_foretell(t, log, stranger, chol, gain, o->n_thread) };
-			if (both_of(c) > most) {
-				most = both_of(c);
-				best = c;
-			}
+			now.view.gain = isnan(o->gain) ? gains[g] : o->gain;
+			try_view(&best, now, t, log, kind, chol, o->n_thread);
 		}
 	}
+	now = best;
+	if (isnan(o->plain))
+		train_prior(t, kind[0], now.spread, chol);
+	for (size_t p = 0; isnan(o->plain) && p < 3; p++) {
+		now.view.plain = shares[p];
+		try_view(&best, now, t, log, kind, chol, o->n_thread);
+	}
 	free(chol);
-	free(fit);
-	free(held);
-	free(stranger);
+	for (int k = 0; k < 3; k++)
+		free(kind[k]);
 	return best;
 }
 
 /* The same with a prior that is given. */
 static struct choice
-try_prior(const struct trained *t, const struct train_log *log, const unsigned char *part, const struct train_options *o)
+try_prior(const struct trained *t, const struct train_log *log, const unsigned char *part, const struct train_options *o,
+    double base_gain)
 {
 	struct train_options fixed = *o;
+	struct choice c = given_prior(o, base_gain);
 
-	fixed.spread = isnan(o->spread) ? 1 : o->spread;
-	fixed.gain = isnan(o->gain) ? 2 : o->gain;
-	return choose_prior(t, log, part, &fixed);
+	fixed.spread = c.spread;
+	fixed.gain = c.view.gain;
+	/* how long to learn is asked of what is learnt alone */
+	fixed.plain = 0;
+	return choose_prior(t, log, part, &fixed, base_gain);
 }
 
 /* The first fit, without those held out: how many rounds, which prior. */
 static struct choice
-rehearse(struct trained *t, struct train_log *log, const unsigned char *part, const struct train_options *o, size_t *n_round,
-    struct train_report *report)
+rehearse(struct trained *t, struct train_log *log, const unsigned char *part, const struct train_options *o, double base_gain,
+    size_t *n_round, struct train_report *report)
 {
 	unsigned char *fit = xmalloc(t->n_user, 1);
-	struct choice best = try_prior(t, log, part, o), now;
+	struct choice best = try_prior(t, log, part, o, base_gain), now;
 	size_t n_worse = 0;
 
 	report->before = best.held;
@@ -207,7 +233,7 @@ rehearse(struct trained *t, struct train_log *log, const unsigned char *part, co
 	*n_round = 0;
 	for (size_t round = 0; round < o->n_round_max && n_worse < 2; round++) {
 		double loss = train_round(t, log, fit, o, round, rate_of(o, round));
-		now = try_prior(t, log, part, o);
+		now = try_prior(t, log, part, o, base_gain);
 		tell(o, "round %zu: loss %.3f; next clicks of held-out users %.3f, of strangers %.3f", round + 1, loss, now.held, now.stranger);
 		if (both_of(now) > both_of(best) || *n_round == 0) {
 			best = now;
@@ -218,7 +244,7 @@ rehearse(struct trained *t, struct train_log *log, const unsigned char *part, co
 		}
 	}
 	/* The parameters are those of the last round, two behind the best at most. */
-	best = choose_prior(t, log, part, o);
+	best = choose_prior(t, log, part, o, base_gain);
 	report->after = best.held;
 	report->stranger_after = best.stranger;
 	free(fit);
@@ -257,9 +283,10 @@ train_attention(const struct model *base, const float *rows, size_t n_row, struc
 	trained_new(&t, log, x, n_item, n_known);
 	unsigned char *part = xcalloc(log->n_user, 1);
 	hold_out(&t, log, o, part, report);
-	struct choice chosen = { isnan(o->spread) ? 1 : o->spread, isnan(o->gain) ? 2 : o->gain, NAN, NAN };
+	double base_gain = base->gain > 0 ? base->gain : 1;
+	struct choice chosen = given_prior(o, base_gain);
 	if (report->n_held_out + report->n_stranger > 0) {
-		chosen = rehearse(&t, log, part, o, &n_round, report);
+		chosen = rehearse(&t, log, part, o, base_gain, &n_round, report);
 		trained_free(&t);
 		trained_new(&t, log, x, n_item, n_known);
 	}
@@ -269,10 +296,11 @@ train_attention(const struct model *base, const float *rows, size_t n_row, struc
 	}
 	report->n_round = n_round;
 	report->spread = chosen.spread;
-	report->gain = chosen.gain;
+	report->gain = chosen.view.gain;
+	report->plain = chosen.view.plain;
 	double *chol = xmalloc(dim * dim, sizeof *chol);
 	train_prior(&t, NULL, chosen.spread, chol);
-	int e = train_write(base, &t, rows, n_row, chol, chosen.gain, o, path, &report->dim, f);
+	int e = train_write(base, &t, rows, n_row, chol, &chosen.view, o, path, &report->dim, f);
 	free(chol);
 	free(part);
 	trained_free(&t);

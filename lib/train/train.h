@@ -14,9 +14,14 @@
  *             user is N(0, I / lambda), lambda = 1 / (slope R)^2, as in the untrained space, and logits are
  *             beta g (x / g + ubar).f, beta = 1 / (g slope): what learned the population needs no code of its own later.
  *             spread leaves room for people unlike any in the log
+ *   plain     with a share W above 0 a vector holds the plain one too, x and f being those of above and x0, f0 those of the
+ *             embedding, g0 the gain of its MODEL: items [sqrt(1 - W) f ; sqrt(W) f0], still of unit length, queries
+ *             [sqrt(1 - W) x ; sqrt(W) (g / g0) x0]. Then lambda = 5, and tastes are a sum of two Gaussian processes, in what was
+ *             learnt and in texts alone (Rasmussen and Williams 2006, section 4.2.4): the rewards of a user unlike any of the
+ *             log move the second
  *   slope     what one unit of a logit is in reward, .15: the slope of a logistic curve where rewards are rare
  *   held out  every tenth user, and a whole cluster of users of other interests: neither trains the first fit. The
- *             number of rounds, the spread and the gain are those under which the next clicks of held-out users, each
+ *             number of rounds, the spread, the gain and, if it is asked for, W (of 0 to .75) are those under which the next clicks of held-out users, each
  *             foretold from those before, are most probable; the last fit takes in everybody
  *   order     the same log, options and seed give the same bytes, whatever the threads
  *   cost      a round is 6 n_click n_candidate dim products; memory 4 (512 + 6 dim) n_candidate bytes and 24 dim bytes
@@ -37,6 +42,7 @@ struct train_options {
 	size_t n_candidate;     /* items in a softmax, beside those clicked */
 	double ridge;           /* precision of e, c and u about 0, per number */
 	double spread, gain;    /* NAN: by what is held out */
+	double plain;           /* W, at least 0, below 1; 0: there is no plain part; NAN: by what is held out */
 	/* What may be learnt; each may be 0. */
 	int item_map, query_map;        /* M, W: else I */
 	int items, queries;             /* e, c: else 0 */
@@ -60,7 +66,7 @@ struct train_report {
 	size_t n_click, n_user, n_query, n_item, n_candidate;
 	size_t n_held_out, n_stranger;  /* users */
 	size_t n_round;                 /* that the last fit took */
-	double spread, gain;
+	double spread, gain, plain;
 	/* mean log probability of a next click, in nats: of held-out users and of strangers, untrained and trained */
 	double before, after, stranger_before, stranger_after;
 	size_t dim;

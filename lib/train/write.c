@@ -11,39 +11,47 @@
 
 /* What train.h calls the trained space, from the base space. */
 struct space {
-	size_t base_dim, dim;           /* dim = base_dim + 1 */
+	size_t base_dim, dim;           /* dim = base_dim + 1, or with a plain block 2 base_dim + 1 */
 	double radius;                  /* R */
+	double plain;                   /* W */
+	double query_plain;             /* what a plain query is multiplied by, beside sqrt W */
 	float *query_map, *item_map;    /* [base_dim][dim], [base_dim][dim - 1] */
 	uint64_t *query_key, *item_key; /* sorted */
 	float *query_row, *item_row;    /* [n][dim] */
 	size_t n_query, n_item;
 };
 
-/* x = slope R L^-1 z beside 0 */
+/* x = slope R L^-1 z beside the plain query x0 and 0 */
 static void
-to_query(const double *chol, size_t dim, double radius, const float *z, float *x)
+to_query(const struct space *s, const double *chol, const float *z, const float *x0, float *x)
 {
-	double *b = xmalloc(dim, sizeof *b);
+	size_t dim = s->base_dim;
+	double *b = xmalloc(dim, sizeof *b), learnt = sqrt(1 - s->plain) * TRAIN_SLOPE * s->radius;
 
 	for (size_t d = 0; d < dim; d++)
 		b[d] = z[d];
 	mat_solve64(chol, dim, b, 0);
 	for (size_t d = 0; d < dim; d++)
-		x[d] = (float)(TRAIN_SLOPE * radius * b[d]);
-	x[dim] = 0;
+		x[d] = (float)(learnt * b[d]);
+	for (size_t d = dim; d + 1 < s->dim; d++)
+		x[d] = (float)(sqrt(s->plain) * s->query_plain * x0[d - dim]);
+	x[s->dim - 1] = 0;
 	free(b);
 }
 
-/* f = L'v / R */
+/* f [dim - 1] = L'v / R beside the plain item x0 */
 static void
-to_item(const double *chol, size_t dim, double radius, const float *v, float *f)
+to_item(const struct space *s, const double *chol, const float *v, const float *x0, float *f)
 {
-	for (size_t d = 0; d < dim; d++) {
-		double s = 0;
-		for (size_t e = d; e < dim; e++)
-			s += chol[e * dim + d] * v[e];
-		f[d] = (float)(s / radius);
-	}
+	size_t dim = s->base_dim;
+	double *w = xmalloc(dim, sizeof *w);
+
+	train_whiten(chol, dim, v, w);
+	for (size_t d = 0; d < dim; d++)
+		f[d] = (float)(sqrt(1 - s->plain) * w[d] / s->radius);
+	for (size_t d = dim; d + 1 < s->dim; d++)
+		f[d] = (float)(sqrt(s->plain) * x0[d - dim]);
+	free(w);
 }
 
 struct keyed {
@@ -77,38 +85,38 @@ sort_keys(const float *x, size_t n, size_t dim, struct keyed **out)
 }
 
 static void
-make_space(struct space *s, const struct trained *t, const double *chol, const struct train_options *o)
+make_space(struct space *s, const struct trained *t, const double *chol, const struct train_view *view, const struct train_options *o)
 {
 	size_t dim = t->dim;
-	float *v = xmalloc(dim, sizeof *v);
+	float *v = xmalloc(dim, sizeof *v), *x0 = xcalloc(dim, sizeof *x0);
 	struct keyed *key;
 
-	*s = (struct space){ .base_dim = dim, .dim = dim + 1, .radius = 1 };
+	*s = (struct space){ .base_dim = dim, .dim = (view->plain > 0 ? 2 : 1) * dim + 1, .plain = view->plain };
+	/* the plain query by the plain gain, as base has it, and by this one */
+	s->query_plain = view->gain / view->base_gain;
 	s->query_map = xmalloc(dim * s->dim, sizeof *s->query_map);
-	s->item_map = xmalloc(dim * dim, sizeof *s->item_map);
+	s->item_map = xmalloc(dim * (s->dim - 1), sizeof *s->item_map);
 	/* the longest item of the log and of the candidates is of unit length */
-	double most = 0;
-	for (size_t j = 0; j < t->n_item; j++) {
-		to_item(chol, dim, 1, t->v + j * dim, v);
-		most = fmax(most, mat_norm(v, dim));
-	}
-	s->radius = most > 0 ? most : 1;
+	s->radius = train_radius(t, chol);
 	for (size_t i = 0; i < dim; i++) {
+		x0[i] = 1;
 		for (size_t d = 0; d < dim; d++)
 			v[d] = train_scale * t->map_query.at[i * dim + d];
-		to_query(chol, dim, s->radius, v, s->query_map + i * s->dim);
+		to_query(s, chol, v, x0, s->query_map + i * s->dim);
 		for (size_t d = 0; d < dim; d++)
 			v[d] = train_scale * t->map_item.at[i * dim + d];
-		to_item(chol, dim, s->radius, v, s->item_map + i * dim);
+		to_item(s, chol, v, x0, s->item_map + i * (s->dim - 1));
+		x0[i] = 0;
 	}
 	free(v);
+	free(x0);
 	if (o->queries) {
 		s->n_query = sort_keys(t->q, t->n_query, dim, &key);
 		s->query_key = xmalloc(s->n_query, sizeof *s->query_key);
 		s->query_row = xmalloc(s->n_query * s->dim, sizeof *s->query_row);
 		for (size_t i = 0; i < s->n_query; i++) {
 			s->query_key[i] = key[i].key;
-			to_query(chol, dim, s->radius, t->z + key[i].at * dim, s->query_row + i * s->dim);
+			to_query(s, chol, t->z + key[i].at * dim, t->q + key[i].at * dim, s->query_row + i * s->dim);
 		}
 		free(key);
 	}
@@ -119,8 +127,8 @@ make_space(struct space *s, const struct trained *t, const double *chol, const s
 		for (size_t i = 0; i < s->n_item; i++) {
 			float *row = s->item_row + i * s->dim;
 			s->item_key[i] = key[i].key;
-			to_item(chol, dim, s->radius, t->v + key[i].at * dim, row);
-			row[dim] = (float)sqrt(fmax(0, 1 - mat_dot64(row, row, dim)));
+			to_item(s, chol, t->v + key[i].at * dim, t->x + key[i].at * dim, row);
+			row[s->dim - 1] = (float)sqrt(fmax(0, 1 - mat_dot64(row, row, s->dim - 1)));
 		}
 		free(key);
 	}
@@ -238,7 +246,7 @@ survey(struct codebook *book, const struct space *s, const float *rows, size_t n
 
 int
 train_write(const struct model *base, const struct trained *t, const float *rows, size_t n_row, const double *chol,
-    double gain, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
+    const struct train_view *view, const struct train_options *o, const char *path, size_t *dim, struct fault *f)
 {
 	struct model m = *base;
 	struct space s;
@@ -246,11 +254,11 @@ train_write(const struct model *base, const struct trained *t, const float *rows
 	struct codebook book;
 	float *centre, *mean;
 
-	make_space(&s, t, chol, o);
+	make_space(&s, t, chol, view, o);
 	m.dim = *dim = s.dim;
-	m.gain = gain;
-	m.beta = 1 / (gain * TRAIN_SLOPE);
-	m.prior.lambda = 1 / (TRAIN_SLOPE * s.radius * TRAIN_SLOPE * s.radius);
+	m.gain = view->gain;
+	m.beta = 1 / (view->gain * TRAIN_SLOPE);
+	m.prior.lambda = s.plain > 0 ? TRAIN_LAMBDA_BESIDE : 1 / (TRAIN_SLOPE * s.radius * TRAIN_SLOPE * s.radius);
 	/* Logits of queries are steep where rewards are not: they choose, but foretell no reward. */
 	m.query_share = 0;
 	m.prior.query_var = m.prior.query_least = 0;

@@ -131,11 +131,14 @@ if gzip -dc "$DATA/pool.csv.gz" | head -n 1 | grep -q '\btags\b'; then
 	END
 	# learnt from 150 people of one half of the interests, tried on others of the same half and of the other one
 	clicks clicks-log --seeds 1 --split 1 --first-user 1000 --users 150 --no-probes --tune-users 0 --system hare --log "$out/clicks.log"
-	hare-train attention -v -m "$out/model" -p "$out/pool" -o "$out/clicks.trained" "$out/clicks.log" || echo "bench failed: nothing learnt"
+	# trained, and with plain vectors beside the learnt ones
+	hare-train attention -v -m "$out/model" -p "$out/pool" -o "$out/clicks.trained" "$out/clicks.log" &&
+		hare-train attention -v --strangers -m "$out/model" -p "$out/pool" -o "$out/clicks.beside" "$out/clicks.log" ||
+		echo "bench failed: nothing learnt"
 	for half in 1 2; do
-		for in_space in untrained trained; do
+		for in_space in untrained trained beside; do
 			trained=
-			[ $in_space = untrained ] || trained="--trained $out/clicks.trained"
+			[ $in_space = untrained ] || trained="--trained $out/clicks.$in_space"
 			# shellcheck disable=SC2086
 			clicks "clicks-$in_space-$half" --seeds 1 --split $half --no-probes --system hare,hare-greedy,hare-nouser,linucb-user $trained
 			show "Clicks, half $half of the interests, $in_space on half 1" "clicks-$in_space-$half" reward
