@@ -95,7 +95,43 @@ twin(const struct event *e, size_t n, size_t dim, const struct belief_prior *p, 
 	}
 }
 
-/* largest error of mean, variances and share, each relative to the largest of its kind */
+/* log N(r; base_rate + query_mean q, F F' / lambda + query_var q q' + noise_var / w), without the log w, by elimination in
+   the covariance of all rewards; apart as if queries said nothing. */
+static long double
+twin_evidence(const struct event *e, size_t n, size_t dim, const struct belief_prior *p)
+{
+	int is_heard = p->has_query && p->query_least == 0;
+	size_t n_plain = dim - (p->has_query != 0);
+	long double *c = calloc(n * (n + 1) + 1, sizeof *c), sum = 0, last = -INFINITY;
+
+	for (size_t k = 0; k < n; k++)
+		last = e[k].time > last ? e[k].time : last;
+	for (size_t i = 0; i < n; i++) {
+		long double w = p->half_life > 0 ? powl(2, -(last - e[i].time) / p->half_life) : 1, *row = c + i * (n + 1);
+		for (size_t j = 0; j < n; j++) {
+			for (size_t d = 0; d < n_plain; d++)
+				row[j] += (long double)e[i].f[d] * e[j].f[d] / p->lambda;
+			if (is_heard)
+				row[j] += (long double)p->query_var * e[i].f[dim - 1] * e[j].f[dim - 1];
+		}
+		row[i] += p->noise_var / w;
+		row[n] = (long double)e[i].reward - p->base_rate - (is_heard ? p->query_mean * e[i].f[dim - 1] : 0);
+		sum -= logl(w) / 2;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const long double *pivot = c + i * (n + 1);
+		sum -= (pivot[n] * pivot[n] / pivot[i] + logl(pivot[i]) + logl(2 * 3.14159265358979323846L)) / 2;
+		for (size_t k = i + 1; k < n; k++) {
+			long double times = c[k * (n + 1) + i] / pivot[i];
+			for (size_t j = i; j <= n; j++)
+				c[k * (n + 1) + j] -= times * pivot[j];
+		}
+	}
+	free(c);
+	return sum;
+}
+
+/* largest error of mean, variances, share and evidence, each relative to the largest of its kind */
 static double
 error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, const struct belief_prior *prior)
 {
@@ -140,6 +176,8 @@ error_of(const struct belief *b, const struct event *e, size_t n, size_t dim, co
 		}
 	}
 	worst = fmax(worst, fabs(belief_share_unknown(p) / (double)(trace * prior->lambda / n_plain) - 1));
+	double evidence = (double)twin_evidence(e, n, dim, prior);
+	worst = fmax(worst, fabs(belief_log_evidence(p, b, prior) - evidence) / fmax(1, fabs(evidence)));
 	free(rows);
 	free(x);
 	free(scratch);
@@ -214,7 +252,7 @@ against_the_twin(void)
 			}
 			free(e);
 		}
-		claim(worst < 1e-9 && n_obs > 5 && n_sums > 5, "mean, variance and share unknown are those of the formulas "
+		claim(worst < 1e-9 && n_obs > 5 && n_sums > 5, "mean, variance, share unknown and evidence are those of the formulas "
 		    "(half-life %g, weight of the query %g +- %g, %d times from observations, %d from sums): within %.1e",
 		    priors[p]->half_life, priors[p]->query_mean, sqrt(priors[p]->query_var), n_obs, n_sums, worst);
 	}
@@ -251,6 +289,8 @@ apart(void)
 						v += (double)(cov[i * dim + j] * e[0].f[i] * e[0].f[j]);
 				}
 				worst = fmax(worst, fabs(belief_variance(post, e[0].f, e[1].f, scratch) / v - 1));
+				long double evidence = twin_evidence(e, ns[k], dim, &p);
+				worst = fmax(worst, fabs(belief_log_evidence(post, b, &p) - (double)evidence) / fmax(1, fabs((double)evidence)));
 				twin(e, ns[k], dim, &both, mean, cov);
 				worst = fmax(worst, fabs((double)mean[dim - 1] - found[dim - 1]));
 				double heard = .25 + .75 * found[dim - 1] / .4, weight = belief_query_weight(found, dim, &p);

@@ -109,6 +109,11 @@ size_t belief_scratch_many(const struct belief_posterior *p, size_t n_f);
    rounding. scratch of belief_scratch_covariances() doubles. O(n_f n dim + n_f n^2 + n_f^2 dim), in products of matrices. */
 void belief_covariances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *cov, double *scratch);
 size_t belief_scratch_covariances(const struct belief_posterior *p, size_t n_f);
+/* log N(rewards; what the prior foretells), in nats: how probable the prior makes what was seen, u and the weight of the query
+   summed over; apart as if queries said nothing. p is that of belief_solve() with b and prior. With a half-life
+   sum of log w / 2 is left out: it is the same for all priors of that half-life. 0 of nobody. Source: Bishop (2006), eqs
+   2.115, 3.86. O(n^2) or O(dim^2), to be compared between priors of one belief. */
+double belief_log_evidence(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior);
 /* trace(cov) by that of the prior, over all but what the query says: 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "belief/store.h"
+#include "belief/solved.h"
 #include "mat/mat.h"
 
 /*
@@ -20,19 +20,6 @@
  *	A = k' C^-1 k = lambda |L^-1 k|^2,  B = k' C^-1 c = lambda k' M^-1 c
  * or from sums, with h = sum w q f / noise_var,  A = sum w q^2 / noise_var - |L^-1 h|^2,  B = sum w q c / noise_var - h'mean
  */
-struct belief_posterior {
-	size_t dim, n;          /* n = 0: nothing known, or sums */
-	size_t n_plain;         /* numbers of f that are not stretched: dim, or dim - 1 */
-	int is_sums;
-	double lambda;
-	double stretch, square; /* s, s^2 */
-	float *f;               /* [n][dim] */
-	double *scale;          /* [n], sqrt(w / noise_var) */
-	double *g;              /* [n][dim], rows of G: f scaled */
-	double *l;              /* [n][n] or [dim][dim] */
-	double *mean;           /* [dim] */
-	size_t n_cap, l_cap;
-};
 
 struct belief_posterior *
 belief_posterior_new(size_t dim)
@@ -111,15 +98,6 @@ product(const float *f, const float *g, size_t dim, size_t n_plain, double squar
 	return n_plain < dim ? plain + square * f[n_plain] * g[n_plain] : plain;
 }
 
-/* What of a reward is left to be explained. */
-static double
-residual(struct observation o, size_t dim, const struct belief_prior *prior)
-{
-	double rest = o.reward - prior->base_rate;
-
-	return prior->has_query && !belief_is_apart(prior) ? rest - prior->query_mean * o.f[dim - 1] : rest;
-}
-
 /* mean = G' alpha, and back to numbers that are not stretched */
 static void
 blend(double *mean, size_t dim, const float *f, const double *scale, const double *alpha, size_t n, const struct belief_prior *prior)
@@ -168,7 +146,7 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 			p->g[i * dim + d] = p->scale[i] * o.f[d];
 		if (p->n_plain < dim)
 			p->g[i * dim + p->n_plain] *= p->stretch;
-		c[i] = residual(o, dim, prior) * p->scale[i];
+		c[i] = belief_residual(o, dim, prior) * p->scale[i];
 	}
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j <= i; j++)
@@ -490,7 +468,7 @@ track_row(struct belief_track *t, const struct belief *b, const struct belief_pr
 		return -1;
 	row[i] = sqrt(row[i]);
 	t->k[i] = (t->scale[i] * (double)o.f[dim - 1] - mat_ddot64(row, t->k, i)) / row[i];
-	t->v[i] = (residual(o, dim, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
+	t->v[i] = (belief_residual(o, dim, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
 	t->n++;
 	return 0;
 }

@@ -1,0 +1,32 @@
+/*
+ * solved.h - inside lib/belief: what belief_solve() keeps, as posterior.c derives it
+ */
+#ifndef HARE_BELIEF_SOLVED_H
+#define HARE_BELIEF_SOLVED_H
+
+#include "belief/store.h"
+
+struct belief_posterior {
+	size_t dim, n;          /* n = 0: nothing known, or sums */
+	size_t n_plain;         /* numbers of f that are not stretched: dim, or dim - 1 */
+	int is_sums;
+	double lambda;
+	double stretch, square; /* s, s^2 */
+	float *f;               /* [n][dim] */
+	double *scale;          /* [n], sqrt(w / noise_var) */
+	double *g;              /* [n][dim], rows of G: f scaled */
+	double *l;              /* [n][n] or [dim][dim] */
+	double *mean;           /* [dim] */
+	size_t n_cap, l_cap;
+};
+
+/* What of a reward is left to be explained. */
+static inline double
+belief_residual(struct observation o, size_t dim, const struct belief_prior *prior)
+{
+	double rest = o.reward - prior->base_rate;
+
+	return prior->has_query && !belief_is_apart(prior) ? rest - prior->query_mean * o.f[dim - 1] : rest;
+}
+
+#endif
