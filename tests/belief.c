@@ -404,6 +404,69 @@ grades(void)
 	belief_free(b);
 }
 
+/* The forecast is that of one belief in which the intercept is one more number of u, and the query's weight the last. */
+static void
+foretells(void)
+{
+	static const size_t dims[] = { 2, 7, DIM_MAX - 1 }, ns[] = { 0, 1, 2, 5, 20, 60, 300 };
+
+	for (int h = 0; h < 4; h++) {
+		const struct belief_prior p = { 20, .05, .03, h == 1 ? 7.5 : 0, h < 3, .4, .1, h < 2 ? .25 : 0 };
+		struct belief_prior together = p;
+		double worst = 0;
+		int n_sums = 0, n_bad = 0;
+		together.query_least = 0;
+		for (size_t d = 0; d < 3; d++) {
+			size_t dim = dims[d], n_plain = dim - (size_t)p.has_query;
+			struct event *e = make_events(300, dim, 90 + d), *wide = calloc(300, sizeof *wide);
+			struct belief_posterior *post = belief_posterior_new(dim);
+			for (size_t i = 0; i < 300; i++) {
+				wide[i] = e[i];
+				memcpy(wide[i].f + 1, e[i].f, dim * sizeof *e[i].f);
+				wide[i].f[0] = 1;
+			}
+			for (size_t k = 0; k < 7; k++) {
+				struct belief *b = belief_new(dim);
+				long double twin_mean[DIM_MAX], cov[DIM_MAX * DIM_MAX];
+				double mean[3], variance[3];
+				float rows[3 * DIM_MAX];
+				learn(b, e, 0, ns[k], p.half_life);
+				n_sums += ns[k] > 0 && strcmp(belief_form(b), "sums") == 0;
+				n_bad += belief_solve(post, b, &p, &f) < 0;
+				for (size_t r = 0; r < 3; r++)
+					memcpy(rows + r * n_plain, e[200 + r].f, n_plain * sizeof *rows);
+				for (int ask = 0; ask < 2; ask++) {
+					const float *x = ask && p.has_query ? e[250].f : NULL;
+					belief_foretell(post, b, &p, rows, x, 3, mean, variance);
+					twin(wide, ns[k], dim + 1, &together, twin_mean, cov);
+					for (size_t r = 0; r < 3; r++) {
+						long double g[DIM_MAX + 1] = { 1 }, m = p.base_rate, v = 0;
+						for (size_t i = 0; i < n_plain; i++) {
+							g[1 + i] = rows[r * n_plain + i];
+							if (x)
+								g[dim] += g[1 + i] * x[i];
+						}
+						for (size_t i = 0; i <= dim; i++) {
+							m += g[i] * twin_mean[i];
+							for (size_t j = 0; j <= dim; j++)
+								v += g[i] * g[j] * cov[i * (dim + 1) + j];
+						}
+						worst = fmax(worst, fabs((double)m - mean[r]));
+						worst = fmax(worst, fabs(variance[r] / (double)v - 1));
+					}
+				}
+				belief_free(b);
+			}
+			belief_posterior_free(post);
+			free(wide);
+			free(e);
+		}
+		claim(worst < 1e-9 && n_bad == 0 && n_sums > 3, "what is foretold is so with tastes, intercept and query together (%s, half-life %g, "
+		    "%d times from sums): within %.1e", !p.has_query ? "without a query" : p.query_least > 0 ? "apart" : "together", p.half_life,
+		    n_sums, worst);
+	}
+}
+
 static void
 known_by_hand(void)
 {
@@ -736,6 +799,7 @@ main(void)
 	against_the_twin();
 	apart();
 	grades();
+	foretells();
 	known_by_hand();
 	queries();
 	cuts();

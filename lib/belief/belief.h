@@ -122,6 +122,11 @@ size_t belief_scratch_covariances(const struct belief_posterior *p, size_t n_f);
    sum of log w / 2 is left out: it is the same for all priors of that half-life. 0 of nobody. Source: Bishop (2006), eqs
    2.115, 3.86. O(n^2) or O(dim^2), to be compared between priors of one belief. */
 double belief_log_evidence(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior);
+/* What rewards of the rows of f [n_f] to one query x are foretold to be, and the variance of that, after belief_solve(p, b, prior).
+   Tastes, the weight of the query (apart as well) and an intercept, which has the prior of a number of u, are estimated together
+   here: it is the best forecast, not what is best asked for. As belief_variances(), and O(n dim + n^2) or O(dim^2). */
+void belief_foretell(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, const float *f,
+    const float *x, size_t n_f, double *mean, double *variance);
 /* trace(cov) by that of the prior, over all but what the query says: 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 

@@ -3,8 +3,8 @@
 #include "belief/solved.h"
 
 /*
- * Rewards may be marks, of 0 and 1, or grades. With p and q the means of r and r^2, and beside them a tenth of a mark that is 1
- * with the chance base_rate,
+ * Rewards may be marks, of 0 and 1, or grades. With p and q the means of r and r^2, and beside them a tenth of a mark that is
+ * 1 with the chance base_rate,
  *	share of marks = (q - p^2) / (p - p^2)
  * the variance of the rewards by that of marks of the same mean: the dispersion of a binomial model (McCullagh and Nelder,
  * Generalized Linear Models (1989), section 4.5). Of marks r^2 = r, so q = p and the share is 1, to the last bit.

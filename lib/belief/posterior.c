@@ -15,8 +15,8 @@
  * v ~ N(0, 1 / lambda) as all others: so q_i is replaced by s q_i, and c_i loses query_mean q_i. With s = 0 nothing is
  * learnt of the weight and no other case is needed.
  *
- * Grades lift base_rate by a share of y'M^-1 c / y'M^-1 y, y_i = sqrt(w_i / noise_var): generalised least squares, u summed over,
- * C = M / lambda being the covariance of c. Then mean = G'M^-1 (c - lift y). From sums, with h = sum w f / noise_var,
+ * Grades lift base_rate by a share of y'M^-1 c / y'M^-1 y, y_i = sqrt(w_i / noise_var): generalised least squares, u summed
+ * over, C = M / lambda being the covariance of c. Then mean = G'M^-1 (c - lift y). From sums, with h = sum w f / noise_var,
  *	y'C^-1 y = sum w / noise_var - h'Lambda^-1 h,  y'C^-1 c = sum w c / noise_var - h'mean,  mean - lift Lambda^-1 h
  *
  * Apart (query_least > 0) s is 0 and nothing is taken from c. With k_i = q_i sqrt(w_i / noise_var) the rewards then say of
@@ -263,7 +263,8 @@ solve_sums(struct belief_posterior *p, const struct belief *b, const struct beli
 }
 
 static int
-solve_with(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double noise_var, double share)
+solve_with(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double noise_var,
+    double share)
 {
 	p->noise_var = noise_var;
 	p->base_rate = prior->base_rate;
@@ -279,7 +280,8 @@ int
 belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f)
 {
 	assert(p->dim == b->dim && prior->lambda > 0 && prior->noise_var > 0);
-	double share = p->marks_only ? 1 : belief_share_marks(b, prior), step = pow(2, share - 1), noise_var = prior->noise_var, most = -INFINITY;
+	double share = p->marks_only ? 1 : belief_share_marks(b, prior), step = exp2(share - 1);
+	double noise_var = prior->noise_var, most = -INFINITY;
 	int e;
 
 	p->lambda = prior->lambda;

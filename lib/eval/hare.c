@@ -372,10 +372,16 @@ hare_foretell(void *user, const struct eval_ask *ask, const uint32_t *row, size_
 		recall_ask(h->recall, ask->x);
 	for (size_t from = 0; from < n; from += ATTEND_N_SHARP) {
 		size_t m = n - from < ATTEND_N_SHARP ? n - from : ATTEND_N_SHARP;
-		variances(h, ask, row + from, m, sd + from);
+		if (!h->recall) {
+			features(h, ask, row + from, m);
+			belief_foretell(h->posterior, h->belief, &h->prior, h->f, ask->x, m, mean + from, sd + from);
+		} else {
+			variances(h, ask, row + from, m, sd + from);
+		}
 		for (size_t i = 0; i < m; i++) {
 			struct recall_of own = own_of(h, row[from + i]);
-			mean[from + i] = belief_base_rate(h->posterior) + own.share * foretold(h, ask, h->f + i * s->dim) + own.mean;
+			if (h->recall)
+				mean[from + i] = h->prior.base_rate + own.share * foretold(h, ask, h->f + i * s->dim) + own.mean;
 			/* what is not known of rows by themselves is in their chance already */
 			sd[from + i] = own.share * sqrt(sd[from + i]);
 		}
