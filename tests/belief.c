@@ -309,6 +309,164 @@ apart(void)
 	claim(belief_query_var(&p) == 0 && belief_query_var(&together) == .1, "and its weight widens nothing");
 }
 
+/* Grades: what solve makes of noise_var and base_rate, and then all is as with these. */
+static void
+grades(void)
+{
+	static const size_t dims[] = { 2, 7, 24 }, ns[] = { 1, 2, 5, 20, 60, 300 };
+
+	for (int h = 0; h < 3; h++) {
+		const struct belief_prior p = { 100, .05, .03, h == 2 ? 7.5 : 0, 1, .4, .1, h ? .25 : 0 };
+		double worst = 0, most = 0, share = 0;
+		int n_sums = 0, n_bad = 0, n_less = 0;
+		for (size_t d = 0; d < 3; d++) {
+			size_t dim = dims[d];
+			struct event *e = make_events(300, dim, 70 + d);
+			struct belief_posterior *post = belief_posterior_new(dim), *marks = belief_posterior_new(dim);
+			belief_take_as_marks(marks);
+			for (size_t i = 0; i < 300; i++)
+				e[i].reward = .6 + .2 * tanh(e[i].f[0]) + (i % 3 ? .01 : 0) + (i % 10 == 7 ? .3 : 0);
+			for (size_t k = 0; k < 6; k++) {
+				struct belief *b = belief_new(dim);
+				struct belief_prior read = p, less = p;
+				learn(b, e, 0, ns[k], p.half_life);
+				n_sums += strcmp(belief_form(b), "sums") == 0;
+				n_bad += belief_solve(post, b, &p, &f) < 0;
+				/* the weighted means of r and r^2 */
+				double all = .1, mean1 = .1 * .03, mean2 = .1 * .03;
+				for (size_t i = 0; i < ns[k]; i++) {
+					double w = p.half_life > 0 ? exp2(-(double)(ns[k] - 1 - i) / p.half_life) : 1;
+					all += w;
+					mean1 += w * e[i].reward;
+					mean2 += w * e[i].reward * e[i].reward;
+				}
+				mean1 /= all;
+				mean2 /= all;
+				share = (mean2 - mean1 * mean1) / (mean1 - mean1 * mean1);
+				/* evidence is highest at a whole number of steps, and highest in base_rate at what the part 1 - share leads to */
+				double steps = log2(p.noise_var / belief_noise_var(post)) / (1 - share);
+				worst = fmax(worst, fabs(steps - round(steps)));
+				n_less += steps > .5;
+				read.noise_var = belief_noise_var(post);
+				double evidence[3], bend, slope, best, at = belief_base_rate(post);
+				for (int i = 0; i < 3; i++) {
+					read.base_rate = p.base_rate + (i - 1);
+					evidence[i] = (double)twin_evidence(e, ns[k], dim, &read);
+				}
+				bend = evidence[0] - 2 * evidence[1] + evidence[2];
+				slope = (evidence[2] - evidence[0]) / 2;
+				best = p.base_rate - slope / bend;
+				most = fmax(most, fabs(at - (share * p.base_rate + (1 - share) * best)));
+				/* and the mean is that of marks with these constants */
+				read.base_rate = at;
+				n_bad += belief_solve(marks, b, &read, &f) < 0;
+				for (size_t i = 0; i < dim; i++)
+					worst = fmax(worst, fabs(belief_mean(post)[i] - belief_mean(marks)[i]));
+				double one = belief_log_evidence(post, b, &p);
+				worst = fmax(worst, fabs(one / (double)twin_evidence(e, ns[k], dim, &read) - 1));
+				/* a step less or more explains them worse, with the base_rate that follows */
+				for (int i = -1; i < 2 && steps > .5 && steps < 7.5; i += 2) {
+					less.noise_var = read.noise_var * exp2(-i * (1 - share));
+					struct belief_prior flat = less;
+					for (int j = 0; j < 3; j++) {
+						flat.base_rate = p.base_rate + (j - 1);
+						evidence[j] = (double)twin_evidence(e, ns[k], dim, &flat);
+					}
+					bend = evidence[0] - 2 * evidence[1] + evidence[2];
+					slope = (evidence[2] - evidence[0]) / 2;
+					less.base_rate = p.base_rate - (1 - share) * slope / bend;
+					n_bad += (double)twin_evidence(e, ns[k], dim, &less) > one + 1e-9 * fabs(one);
+				}
+				belief_free(b);
+			}
+			belief_posterior_free(post);
+			belief_posterior_free(marks);
+			free(e);
+		}
+		claim(worst < 1e-8 && most < 1e-8 && n_bad == 0 && n_sums > 3 && n_less > 3, "grades have the base rate that explains them "
+		    "best, and less noise where that does (%s, half-life %g; %d times from sums, %d with less noise): within %.1e, %.1e",
+		    p.query_least > 0 ? "apart" : "together", p.half_life, n_sums, n_less, worst, most);
+	}
+	struct belief *b = belief_new(2);
+	struct belief_posterior *post = belief_posterior_new(2);
+	int n_bad = 0;
+	for (int i = 0; i < 40; i++) {
+		belief_learn(b, (float[]){ (float)(i % 5), 1 }, i % 3 == 0, i, 7.5, &f);
+		belief_solve(post, b, &fading, &f);
+		n_bad += belief_base_rate(post) != fading.base_rate || belief_noise_var(post) != fading.noise_var;
+	}
+	claim(n_bad == 0, "marks of 0 and 1 leave both as they are, to the last bit");
+	belief_learn(b, (float[]){ 1, 1 }, -3, 41, 7.5, &f);
+	belief_learn(b, (float[]){ 1, 1 }, 5, 42, 7.5, &f);
+	belief_solve(post, b, &fading, &f);
+	claim(belief_base_rate(post) == fading.base_rate && belief_noise_var(post) == fading.noise_var, "and so do rewards beyond 0 and 1");
+	belief_posterior_free(post);
+	belief_free(b);
+}
+
+/* The forecast is that of one belief in which the intercept is one more number of u, and the query's weight the last. */
+static void
+foretells(void)
+{
+	static const size_t dims[] = { 2, 7, DIM_MAX - 1 }, ns[] = { 0, 1, 2, 5, 20, 60, 300 };
+
+	for (int h = 0; h < 4; h++) {
+		const struct belief_prior p = { 20, .05, .03, h == 1 ? 7.5 : 0, h < 3, .4, .1, h < 2 ? .25 : 0 };
+		struct belief_prior together = p;
+		double worst = 0;
+		int n_sums = 0, n_bad = 0;
+		together.query_least = 0;
+		for (size_t d = 0; d < 3; d++) {
+			size_t dim = dims[d], n_plain = dim - (size_t)p.has_query;
+			struct event *e = make_events(300, dim, 90 + d), *wide = calloc(300, sizeof *wide);
+			struct belief_posterior *post = belief_posterior_new(dim);
+			for (size_t i = 0; i < 300; i++) {
+				wide[i] = e[i];
+				memcpy(wide[i].f + 1, e[i].f, dim * sizeof *e[i].f);
+				wide[i].f[0] = 1;
+			}
+			for (size_t k = 0; k < 7; k++) {
+				struct belief *b = belief_new(dim);
+				long double twin_mean[DIM_MAX], cov[DIM_MAX * DIM_MAX];
+				double mean[3], variance[3];
+				float rows[3 * DIM_MAX];
+				learn(b, e, 0, ns[k], p.half_life);
+				n_sums += ns[k] > 0 && strcmp(belief_form(b), "sums") == 0;
+				n_bad += belief_solve(post, b, &p, &f) < 0;
+				for (size_t r = 0; r < 3; r++)
+					memcpy(rows + r * n_plain, e[200 + r].f, n_plain * sizeof *rows);
+				for (int ask = 0; ask < 2; ask++) {
+					const float *x = ask && p.has_query ? e[250].f : NULL;
+					belief_foretell(post, b, &p, rows, x, 3, mean, variance);
+					twin(wide, ns[k], dim + 1, &together, twin_mean, cov);
+					for (size_t r = 0; r < 3; r++) {
+						long double g[DIM_MAX + 1] = { 1 }, m = p.base_rate, v = 0;
+						for (size_t i = 0; i < n_plain; i++) {
+							g[1 + i] = rows[r * n_plain + i];
+							if (x)
+								g[dim] += g[1 + i] * x[i];
+						}
+						for (size_t i = 0; i <= dim; i++) {
+							m += g[i] * twin_mean[i];
+							for (size_t j = 0; j <= dim; j++)
+								v += g[i] * g[j] * cov[i * (dim + 1) + j];
+						}
+						worst = fmax(worst, fabs((double)m - mean[r]));
+						worst = fmax(worst, fabs(variance[r] / (double)v - 1));
+					}
+				}
+				belief_free(b);
+			}
+			belief_posterior_free(post);
+			free(wide);
+			free(e);
+		}
+		claim(worst < 1e-9 && n_bad == 0 && n_sums > 3, "what is foretold is so with tastes, intercept and query together (%s, half-life %g, "
+		    "%d times from sums): within %.1e", !p.has_query ? "without a query" : p.query_least > 0 ? "apart" : "together", p.half_life,
+		    n_sums, worst);
+	}
+}
+
 static void
 known_by_hand(void)
 {
@@ -640,6 +798,8 @@ main(void)
 		claim(0, "%s", f.text);
 	against_the_twin();
 	apart();
+	grades();
+	foretells();
 	known_by_hand();
 	queries();
 	cuts();

@@ -49,6 +49,7 @@ against_one_gaussian(void)
 
 	for (size_t i = 0; i < ROWS; i++)
 		draw(&r, f[i], 0);
+	belief_take_as_marks(post);
 	for (size_t n = 0; n <= N; n++) {
 		/* foretold for every row, the last of which is never shown */
 		for (size_t i = 0; i < n; i++)

@@ -12,6 +12,10 @@
  *             if queries said nothing, for where both explain the same rewards the query would take them all. Beside it the
  *             weight is estimated, with u summed over, and says only how much of the query to hear: query_least of it where
  *             it foretells nothing or less, all of it from query_mean on. cov is that of u, with nothing for the weight
+ *   grades    rewards that lie between 0 and 1 say more than marks of 0 and 1, most of which are 0 because nobody looked. With
+ *             p and q the means of r and r^2, (q - p^2) / (p - p^2) is the share that is marks. base_rate and the logarithm of
+ *             noise_var are those of the prior to this share; for the rest the rewards' own: the base_rate that explains
+ *             them best, u summed over, and noise_var halved up to N_HALVES times, as long as the evidence grows
  *   source    Bishop, Pattern Recognition and Machine Learning (2006), eqs 3.49-3.51; in the dual, Rasmussen and
  *             Williams, Gaussian Processes for Machine Learning (2006), eqs 2.11, 2.12
  *   forgetting weights w halve every half_life units of time before the belief's last time; the prior does not fade
@@ -84,9 +88,13 @@ int belief_decode(struct belief *b, const void *at, size_t n, struct fault *f);
 struct belief_posterior;
 struct belief_posterior *belief_posterior_new(size_t dim);
 void belief_posterior_free(struct belief_posterior *p);
+void belief_take_as_marks(struct belief_posterior *p);  /* noise_var and base_rate hold for all rewards, also for grades */
 /* 0, or -1 with *f set (EX_DATAERR) if the sums are not those of any data (not positive definite). */
 int belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f);
 const double *belief_mean(const struct belief_posterior *p);            /* [dim], borrowed */
+/* What the rewards made of base_rate and noise_var: of marks, which are 0 or 1, nothing. */
+double belief_base_rate(const struct belief_posterior *p);
+double belief_noise_var(const struct belief_posterior *p);
 /* How much of the query is heard, 1 of nobody: with w the last number of a mean [dim] by query_mean, w; apart
    query_least + (1 - query_least) w, from query_least to 1. 1 without a query, or if query_mean is 0. */
 double belief_query_weight(const double *mean, size_t dim, const struct belief_prior *prior);
@@ -114,6 +122,11 @@ size_t belief_scratch_covariances(const struct belief_posterior *p, size_t n_f);
    sum of log w / 2 is left out: it is the same for all priors of that half-life. 0 of nobody. Source: Bishop (2006), eqs
    2.115, 3.86. O(n^2) or O(dim^2), to be compared between priors of one belief. */
 double belief_log_evidence(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior);
+/* What rewards of the rows of f [n_f] to one query x are foretold to be, and the variance of that, after belief_solve(p, b, prior).
+   Tastes, the weight of the query (apart as well) and an intercept, which has the prior of a number of u, are estimated together
+   here: it is the best forecast, not what is best asked for. As belief_variances(), and O(n dim + n^2) or O(dim^2). */
+void belief_foretell(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, const float *f,
+    const float *x, size_t n_f, double *mean, double *variance);
 /* trace(cov) by that of the prior, over all but what the query says: 1 for somebody never seen, towards 0 with knowledge. */
 double belief_share_unknown(const struct belief_posterior *p);
 

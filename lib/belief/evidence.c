@@ -29,7 +29,7 @@ of_observations(const struct belief_posterior *p, const struct belief *b, const 
 	double *c = xmalloc(n + 1, sizeof *c);
 
 	for (size_t i = 0; i < n; i++)
-		c[i] = belief_residual(belief_at(b, i), p->dim, prior) * p->scale[i];
+		c[i] = belief_residual(belief_at(b, i), p->dim, p->base_rate, prior) * p->scale[i];
 	mat_solve64(p->l, n, c, 0);
 	double twice = p->lambda * mat_ddot64(c, c, n) + log_det(p->l, n) - (double)n * log(p->lambda);
 	free(c);
@@ -42,16 +42,16 @@ of_sums(const struct belief_posterior *p, const struct belief *b, const struct b
 	size_t dim = p->dim;
 	int is_heard = prior->has_query && !belief_is_apart(prior);
 	const double *linear = b->sum + 3, *target = linear + dim, *packed = target + dim, *said = packed + packed_size(dim - 1);
-	double base = prior->base_rate, w = is_heard ? prior->query_mean : 0, *c = xmalloc(dim, sizeof *c);
+	double base = p->base_rate, w = is_heard ? prior->query_mean : 0, *c = xmalloc(dim, sizeof *c);
 	/* sum of w (r - base - query_mean q)^2 */
 	double square = b->sum[2] - 2 * base * b->sum[1] + base * base * b->sum[0];
 
 	if (is_heard)
 		square += w * (w * said[dim - 1] - 2 * (target[dim - 1] - base * linear[dim - 1]));
 	for (size_t i = 0; i < dim; i++)
-		c[i] = (i < p->n_plain ? 1 : p->stretch) * (target[i] - base * linear[i] - w * said[i]) / prior->noise_var;
+		c[i] = (i < p->n_plain ? 1 : p->stretch) * (target[i] - base * linear[i] - w * said[i]) / p->noise_var;
 	mat_solve64(p->l, dim, c, 0);
-	double twice = square / prior->noise_var - mat_ddot64(c, c, dim) + log_det(p->l, dim) - (double)dim * log(p->lambda);
+	double twice = square / p->noise_var - mat_ddot64(c, c, dim) + log_det(p->l, dim) - (double)dim * log(p->lambda);
 	free(c);
 	return twice;
 }
@@ -62,5 +62,5 @@ belief_log_evidence(const struct belief_posterior *p, const struct belief *b, co
 	assert(p->dim == b->dim && p->lambda == prior->lambda && (p->is_sums || p->n == b->n));
 	double twice = (p->is_sums ? of_sums : of_observations)(p, b, prior);
 
-	return -.5 * (twice + (double)b->n * log(2 * 3.14159265358979323846 * prior->noise_var));
+	return -.5 * (twice + (double)b->n * log(2 * 3.14159265358979323846 * p->noise_var));
 }

@@ -15,11 +15,17 @@
  * v ~ N(0, 1 / lambda) as all others: so q_i is replaced by s q_i, and c_i loses query_mean q_i. With s = 0 nothing is
  * learnt of the weight and no other case is needed.
  *
+ * Grades lift base_rate by a share of y'M^-1 c / y'M^-1 y, y_i = sqrt(w_i / noise_var): generalised least squares, u summed
+ * over, C = M / lambda being the covariance of c. Then mean = G'M^-1 (c - lift y). From sums, with h = sum w f / noise_var,
+ *	y'C^-1 y = sum w / noise_var - h'Lambda^-1 h,  y'C^-1 c = sum w c / noise_var - h'mean,  mean - lift Lambda^-1 h
+ *
  * Apart (query_least > 0) s is 0 and nothing is taken from c. With k_i = q_i sqrt(w_i / noise_var) the rewards then say of
  * the weight, u summed over, a normal likelihood of precision A and mean B / A, C = M / lambda the covariance of c:
  *	A = k' C^-1 k = lambda |L^-1 k|^2,  B = k' C^-1 c = lambda k' M^-1 c
  * or from sums, with h = sum w q f / noise_var,  A = sum w q^2 / noise_var - |L^-1 h|^2,  B = sum w q c / noise_var - h'mean
  */
+
+enum { N_HALVES = 8 };               /* of noise_var, for grades */
 
 struct belief_posterior *
 belief_posterior_new(size_t dim)
@@ -43,6 +49,12 @@ belief_posterior_free(struct belief_posterior *p)
 	free(p->l);
 	free(p->mean);
 	free(p);
+}
+
+void
+belief_take_as_marks(struct belief_posterior *p)
+{
+	p->marks_only = 1;
 }
 
 static void
@@ -130,8 +142,24 @@ weight_of_observations(const struct belief_posterior *p, const double *alpha, co
 	return mean;
 }
 
+/* base_rate goes by so much towards its best value: after M^-1 c = alpha, which follows. */
+static void
+lift_observations(struct belief_posterior *p, double *alpha, double part)
+{
+	size_t n = p->n;
+	double *one = xmalloc(n + 1, sizeof *one);
+
+	memcpy(one, p->scale, n * sizeof *one);
+	mat_solve64(p->l, n, one, 1);
+	double lift = part * mat_ddot64(p->scale, alpha, n) / mat_ddot64(p->scale, one, n);
+	for (size_t i = 0; i < n; i++)
+		alpha[i] -= lift * one[i];
+	p->base_rate += lift;
+	free(one);
+}
+
 static int
-solve_observations(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior)
+solve_observations(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double share)
 {
 	size_t n = b->n, dim = p->dim;
 
@@ -141,12 +169,12 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 	for (size_t i = 0; i < n; i++) {
 		struct observation o = belief_at(b, i);
 		memcpy(p->f + i * dim, o.f, dim * sizeof *p->f);
-		p->scale[i] = sqrt(belief_weight(b->last - o.time, prior->half_life) / prior->noise_var);
+		p->scale[i] = sqrt(belief_weight(b->last - o.time, prior->half_life) / p->noise_var);
 		for (size_t d = 0; d < dim; d++)
 			p->g[i * dim + d] = p->scale[i] * o.f[d];
 		if (p->n_plain < dim)
 			p->g[i * dim + p->n_plain] *= p->stretch;
-		c[i] = belief_residual(o, dim, prior) * p->scale[i];
+		c[i] = belief_residual(o, dim, prior->base_rate, prior) * p->scale[i];
 	}
 	for (size_t i = 0; i < n; i++) {
 		for (size_t j = 0; j <= i; j++)
@@ -156,6 +184,8 @@ solve_observations(struct belief_posterior *p, const struct belief *b, const str
 	int e = mat_cholesky64(p->l, n);
 	if (e == 0) {
 		mat_solve64(p->l, n, c, 1);
+		if (share < 1)
+			lift_observations(p, c, 1 - share);
 		blend(p->mean, dim, p->f, p->scale, c, n, prior);
 		if (belief_is_apart(prior))
 			p->mean[dim - 1] = weight_of_observations(p, c, prior);
@@ -169,20 +199,41 @@ static double
 weight_of_sums(const struct belief_posterior *p, const double *said, double target, const struct belief_prior *prior)
 {
 	size_t n = p->dim - 1;
-	double *h = xcalloc(p->dim, sizeof *h), linear = target / prior->noise_var;
+	double *h = xcalloc(p->dim, sizeof *h), linear = target / p->noise_var;
 
 	for (size_t i = 0; i < n; i++) {
-		h[i] = said[i] / prior->noise_var;
+		h[i] = said[i] / p->noise_var;
 		linear -= h[i] * p->mean[i];
 	}
 	mat_solve64(p->l, p->dim, h, 0);
-	double mean = weight_mean(said[n] / prior->noise_var - mat_ddot64(h, h, n), linear, prior);
+	double mean = weight_mean(said[n] / p->noise_var - mat_ddot64(h, h, n), linear, prior);
 	free(h);
 	return mean;
 }
 
+/* The same from sums, after the mean, which is stretched. */
+static void
+lift_sums(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double part)
+{
+	size_t dim = p->dim;
+	const double *linear = b->sum + 3;
+	double *one = xmalloc(2 * dim, sizeof *one), *h = one + dim, rest = b->sum[1] - prior->base_rate * b->sum[0];
+
+	if (prior->has_query && !belief_is_apart(prior))
+		rest -= prior->query_mean * linear[dim - 1];
+	for (size_t i = 0; i < dim; i++)
+		one[i] = h[i] = (i < p->n_plain ? 1 : p->stretch) * linear[i] / p->noise_var;
+	mat_solve64(p->l, dim, one, 1);
+	double a = b->sum[0] / p->noise_var - mat_ddot64(h, one, dim);
+	double lift = a > 0 ? part * (rest / p->noise_var - mat_ddot64(h, p->mean, dim)) / a : 0;
+	for (size_t i = 0; i < dim; i++)
+		p->mean[i] -= lift * one[i];
+	p->base_rate += lift;
+	free(one);
+}
+
 static int
-solve_sums(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior)
+solve_sums(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double share)
 {
 	size_t dim = p->dim;
 	const double *linear = b->sum + 3, *target = linear + dim, *packed = target + dim;
@@ -193,19 +244,35 @@ solve_sums(struct belief_posterior *p, const struct belief *b, const struct beli
 	for (size_t i = 0; i < dim; i++, packed += i) {
 		double s_i = i < p->n_plain ? 1 : p->stretch, rest = target[i] - prior->base_rate * linear[i];
 		for (size_t j = 0; j <= i; j++)
-			p->l[i * dim + j] = s_i * (j < p->n_plain ? 1 : p->stretch) * packed[j] / prior->noise_var;
+			p->l[i * dim + j] = s_i * (j < p->n_plain ? 1 : p->stretch) * packed[j] / p->noise_var;
 		p->l[i * dim + i] += prior->lambda;
 		if (prior->has_query && !belief_is_apart(prior))
 			rest -= prior->query_mean * said[i];
-		p->mean[i] = s_i * rest / prior->noise_var;
+		p->mean[i] = s_i * rest / p->noise_var;
 	}
 	if (mat_cholesky64(p->l, dim) < 0)
 		return -1;
 	mat_solve64(p->l, dim, p->mean, 1);
+	if (share < 1)
+		lift_sums(p, b, prior, 1 - share);
 	if (belief_is_apart(prior))
-		p->mean[dim - 1] = weight_of_sums(p, said, target[dim - 1] - prior->base_rate * linear[dim - 1], prior);
+		p->mean[dim - 1] = weight_of_sums(p, said, target[dim - 1] - p->base_rate * linear[dim - 1], prior);
 	else if (prior->has_query)
 		p->mean[dim - 1] = prior->query_mean + p->stretch * p->mean[dim - 1];
+	return 0;
+}
+
+static int
+solve_with(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, double noise_var,
+    double share)
+{
+	p->noise_var = noise_var;
+	p->base_rate = prior->base_rate;
+	if ((b->is_sums ? solve_sums : solve_observations)(p, b, prior, share) < 0)
+		return -1;
+	for (size_t d = 0; d < p->dim; d++)
+		if (!isfinite(p->mean[d]))
+			return -2;
 	return 0;
 }
 
@@ -213,29 +280,56 @@ int
 belief_solve(struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior, struct fault *f)
 {
 	assert(p->dim == b->dim && prior->lambda > 0 && prior->noise_var > 0);
+	double share = p->marks_only ? 1 : belief_share_marks(b, prior), step = exp2(share - 1);
+	double noise_var = prior->noise_var, most = -INFINITY;
+	int e;
+
 	p->lambda = prior->lambda;
 	p->is_sums = b->is_sums;
 	p->n_plain = plain_count(p->dim, prior);
 	p->square = square_of(prior);
 	p->stretch = sqrt(p->square);
-	int e = (b->is_sums ? solve_sums : solve_observations)(p, b, prior), is_finite = 1;
-	for (size_t d = 0; d < p->dim; d++)
-		is_finite &= isfinite(p->mean[d]) != 0;
-	if (e == 0 && is_finite)
+	e = solve_with(p, b, prior, noise_var, share);
+	/* Grades may have less noise than marks: as long as that explains them better. */
+	for (int k = 0; e == 0 && share < 1 && k < N_HALVES; k++) {
+		double evidence = belief_log_evidence(p, b, prior);
+		if (evidence < most) {
+			e = solve_with(p, b, prior, noise_var / step, share);
+			break;
+		}
+		most = evidence;
+		noise_var *= step;
+		e = solve_with(p, b, prior, noise_var, share);
+	}
+	if (e == 0)
 		return 0;
 	/* whoever goes on all the same gets the prior, not half of a factor */
 	p->n = 0;
 	p->is_sums = 0;
+	p->noise_var = prior->noise_var;
+	p->base_rate = prior->base_rate;
 	memset(p->mean, 0, p->dim * sizeof *p->mean);
 	if (prior->has_query)
 		p->mean[p->dim - 1] = prior->query_mean;
-	return fault(f, EX_DATAERR, e < 0 ? "belief whose precision is not positive definite" : "belief whose mean is not finite");
+	return fault(f, EX_DATAERR, e == -1 ? "belief whose precision is not positive definite" : "belief whose mean is not finite");
 }
 
 const double *
 belief_mean(const struct belief_posterior *p)
 {
 	return p->mean;
+}
+
+double
+belief_base_rate(const struct belief_posterior *p)
+{
+	return p->base_rate;
+}
+
+double
+belief_noise_var(const struct belief_posterior *p)
+{
+	return p->noise_var;
 }
 
 double
@@ -468,7 +562,7 @@ track_row(struct belief_track *t, const struct belief *b, const struct belief_pr
 		return -1;
 	row[i] = sqrt(row[i]);
 	t->k[i] = (t->scale[i] * (double)o.f[dim - 1] - mat_ddot64(row, t->k, i)) / row[i];
-	t->v[i] = (belief_residual(o, dim, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
+	t->v[i] = (belief_residual(o, dim, prior->base_rate, prior) * t->scale[i] - mat_ddot64(row, t->v, i)) / row[i];
 	t->n++;
 	return 0;
 }
@@ -477,8 +571,8 @@ const double *
 belief_track_mean(struct belief_track *t, const struct belief *b, const struct belief_prior *prior, struct fault *f)
 {
 	assert(t->dim == b->dim);
-	/* With a half-life every weight moves with every observation, so nothing can be kept. */
-	if (b->is_sums || prior->half_life > 0)
+	/* With a half-life, or grades, every weight moves with every observation, so nothing can be kept. */
+	if (b->is_sums || prior->half_life > 0 || belief_share_marks(b, prior) < 1)
 		return belief_solve(t->whole, b, prior, f) < 0 ? NULL : belief_mean(t->whole);
 	size_t n = b->n;
 	if (n > t->n_cap) {

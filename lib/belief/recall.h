@@ -10,7 +10,7 @@
  *             about u that learns c_i f_j and y_i, times sqrt(noise_var) both, is that of u with all e_j summed over. Each
  *             c_i and y_i depends on the rewards before it alone, so it is learnt once. With l = L^-1 k, k the covariances
  *             with what is asked, the row is foretold l'y + (1 - l'c) f_j'u, with the variance
- *             own + asked x'x - l'l beside (1 - l'c)^2 f_j' cov f_j
+ *             own + asked x'x - l'l beside (1 - l'c)^2 f_j' cov f_j. What is whitened is no grade: belief_take_as_marks()
  *   source    Li, Chu, Langford and Schapire (2010), Algorithm 2; Rasmussen and Williams, Gaussian Processes for Machine
  *             Learning (2006), eqs 2.25, 2.26, 2.41, 2.42
  *   cost      O(k dim + k^2) to learn the k-th reward of a row, O(n dim) to ask for a query after n rewards, O(k^2) for a row

@@ -111,8 +111,10 @@ hare_create(const void *arg, const struct eval_space *s, const double *value, ui
 	h->q = xmalloc(s->dim, sizeof *h->q);
 	h->f = xmalloc(N_CANDIDATE * h->dim, sizeof *h->f);
 	h->weight64 = xmalloc(ATTEND_N_SHARP, sizeof *h->weight64);
-	if (h->value[MEMORY] > 0 || h->value[RECALL] > 0)
+	if (h->value[MEMORY] > 0 || h->value[RECALL] > 0) {
+		belief_take_as_marks(h->posterior);     /* which whitened they are not */
 		h->recall = recall_new(s->dim, s->n, (struct recall_prior){ h->value[MEMORY], h->value[RECALL], h->prior.noise_var });
+	}
 	h->n_shown = xcalloc(s->n, sizeof *h->n_shown);
 	return h;
 }
@@ -279,8 +281,8 @@ hare_select(void *user, const struct eval_ask *ask, size_t n, uint32_t *row, str
 		}
 		h->cov[i * n_found + i] += own.variance;
 	}
-	struct belief_slate s = { .n = n_found, .rest = rest, .mean = mean, .cov = h->cov, .base_rate = h->prior.base_rate,
-	    .noise_var = h->prior.noise_var, .explore = h->value[EXPLORE], .is_old = old,
+	struct belief_slate s = { .n = n_found, .rest = rest, .mean = mean, .cov = h->cov, .base_rate = belief_base_rate(h->posterior),
+	    .noise_var = belief_noise_var(h->posterior), .explore = h->value[EXPLORE], .is_old = old,
 	    .n_fresh = (size_t)(h->value[FRESH] * (double)n) };
 	size_t n_pick = belief_slate(&s, n, pick);
 	if (n_pick < n) {               /* everything was shown before: then places need not be fresh */
@@ -370,10 +372,16 @@ hare_foretell(void *user, const struct eval_ask *ask, const uint32_t *row, size_
 		recall_ask(h->recall, ask->x);
 	for (size_t from = 0; from < n; from += ATTEND_N_SHARP) {
 		size_t m = n - from < ATTEND_N_SHARP ? n - from : ATTEND_N_SHARP;
-		variances(h, ask, row + from, m, sd + from);
+		if (!h->recall) {
+			features(h, ask, row + from, m);
+			belief_foretell(h->posterior, h->belief, &h->prior, h->f, ask->x, m, mean + from, sd + from);
+		} else {
+			variances(h, ask, row + from, m, sd + from);
+		}
 		for (size_t i = 0; i < m; i++) {
 			struct recall_of own = own_of(h, row[from + i]);
-			mean[from + i] = h->prior.base_rate + own.share * foretold(h, ask, h->f + i * s->dim) + own.mean;
+			if (h->recall)
+				mean[from + i] = h->prior.base_rate + own.share * foretold(h, ask, h->f + i * s->dim) + own.mean;
 			/* what is not known of rows by themselves is in their chance already */
 			sd[from + i] = own.share * sqrt(sd[from + i]);
 		}
