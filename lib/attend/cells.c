@@ -17,7 +17,7 @@
 enum { SMALL = 8 * TILE_ROWS, N_DRAW = 1024, N_ROUND = 6, N_BIN = 1024, PER_NAT = 4, N_SLOT = 1024 };
 
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
-static const double READ_MOST = .125;
+static const double READ_MOST = .25;
 static double
 read_most(const struct attend *a)
 {
@@ -637,7 +637,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 	const struct pool_index *x = a->pool.index;
 
 	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < SMALL || a->n_top > a->pool.n_row / 16 ||
-	    (double)(a->pool.n_row - x->n) > .5 * read_most(a))
+	    (double)(a->pool.n_row - x->n) > .25 * read_most(a))
 		return 0;
 	if (!a->cells) {
 		a->cells = xcalloc(a->set.n_thread, sizeof *a->cells);

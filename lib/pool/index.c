@@ -54,6 +54,20 @@ pool_index_largest(const float *v, size_t n)
 	return best;
 }
 
+static int
+by_value(const void *s, const void *t)
+{
+	float a = *(const float *)s, b = *(const float *)t;
+
+	return a < b ? -1 : a > b;
+}
+
+void
+pool_index_sort(float *v, size_t n)
+{
+	qsort(v, n, sizeof *v, by_value);
+}
+
 /* k-means++ (Arthur and Vassilvitskii 2007): each next centre is a row drawn with a chance as its squared distance to the
    nearest one so far. So hardly a group that lies apart is left without. */
 static void

@@ -45,14 +45,6 @@ measure_block(void *arg, size_t task, size_t worker)
 	free(x);
 }
 
-static int
-by_number(const void *s, const void *t)
-{
-	float a = *(const float *)s, b = *(const float *)t;
-
-	return a < b ? -1 : a > b;
-}
-
 /* The median of some, taken all over the pool. */
 static float
 typical(const struct far *f)
@@ -62,7 +54,7 @@ typical(const struct far *f)
 
 	for (size_t i = 0; i < n; i++)
 		some[i] = f->off[f->m->in->n * i / n];
-	qsort(some, n, sizeof *some, by_number);
+	pool_index_sort(some, n);
 	middle = some[n / 2];
 	free(some);
 	return middle;

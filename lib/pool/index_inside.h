@@ -45,6 +45,7 @@ void pool_index_halves(const float *centre, size_t n, size_t dim, float *half);
 void pool_index_nearness(const float *rows, size_t n, const float *centre, const float *half, size_t n_centre, size_t dim,
     float *score);
 size_t pool_index_largest(const float *v, size_t n);
+void pool_index_sort(float *v, size_t n);       /* ascending */
 /* More centres, where rows are far from all: fine, n_fine and of[] change. */
 void pool_index_gather(struct made *m);
 /* More cells, where some are long: n_fine and of[] change, fine does not. */

@@ -45,14 +45,6 @@ list_rows(struct split *s)
 	free(at);
 }
 
-static int
-by_number(const void *s, const void *t)
-{
-	float a = *(const float *)s, b = *(const float *)t;
-
-	return a < b ? -1 : a > b;
-}
-
 /* The cut that leaves the least variance on both sides together (Otsu 1979); v [n] is put in order, its sum is 0. */
 static float
 best_cut(float *v, size_t n)
@@ -60,7 +52,7 @@ best_cut(float *v, size_t n)
 	double sum = 0, most = -1;
 	float cut = 0;
 
-	qsort(v, n, sizeof *v, by_number);
+	pool_index_sort(v, n);
 	for (size_t i = 0; i + 1 < n; i++) {
 		sum += v[i];
 		double between = sum * sum / ((double)(i + 1) * (double)(n - i - 1));
