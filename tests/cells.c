@@ -315,6 +315,46 @@ same_bytes(void)
 	pool_close(p);
 }
 
+/* Groups of 33 rows, more of them than a k-means over a sample has centres to spare for: no row lies alone among others. */
+static void
+small_groups(void)
+{
+	static float middle[N / 33 + 1][DIM];
+	static size_t group[N];
+	struct pool_index index;
+	struct fault f;
+	size_t n_alone = 0;
+
+	for (size_t g = 0; g <= N / 33; g++) {
+		struct rng r = rng_at(8, g);
+		unit(&r, middle[g]);
+	}
+	for (size_t i = 0; i < N; i++) {
+		struct rng r = rng_at(9, i);
+		group[i] = rng_below(&r, N / 33 + 1);
+		near(&r, middle[group[i]], .3, x[i]);
+	}
+	build("p", 0, N, POOL_F32, 1, 2);
+	struct pool *p = pool_open((const char *[]){ "p" }, 1, NULL, NULL, &f);
+	claim(pool_index(p, &index, &f) == 1, "the pool has an index");
+	for (size_t c = 0; c < index.n_cell; c++) {
+		struct pool_kept kept;
+		const uint32_t *row;
+		size_t n = index.start[c + 1] - index.start[c];
+		int read = pool_index_kept(p, index.start[c], n, &kept, &row, &f) == 0;
+		if (!read)
+			claim(0, "a cell is read: %s", f.text);
+		for (size_t i = 0; read && i < n; i++) {
+			size_t n_like = 0;
+			for (size_t k = 0; k < n; k++)
+				n_like += group[row[k]] == group[row[i]];
+			n_alone += 2 * n_like < n;
+		}
+	}
+	claim(n_alone <= N / 1000, "of %d rows in %zu groups %zu lie in a cell that is mostly of others", N, (size_t)(N / 33 + 1), n_alone);
+	pool_close(p);
+}
+
 /* Rows that were added later are in no cell, and found all the same. */
 static void
 grown(void)
@@ -383,6 +423,7 @@ main(void)
 	promise("near ties", near_ties, 30, 1, .01, .05, 1.1);
 	promise("zero rows", zero_rows, 30, 1, .01, .05, 1.1);
 	promise("huge queries", groups, 30, 1e6, .01, .05, 1.1);
+	small_groups();
 	same_bytes();
 	grown();
 	for (const char *name = "pqms"; *name; name++)

@@ -94,7 +94,7 @@ struct attend_settings {
 	double epsilon;         /* 0: exact. Else what may be left of the attention unread, in total variation; needs sketches, or
 	                           delta and an index */
 	double delta;           /* 0: always. Else the chance that more than epsilon is unread; below 1 */
-	double read_most;       /* share of the rows beyond which delta reads all; 0: an eighth */
+	double read_most;       /* share of the rows beyond which delta reads all; 0: a quarter */
 	uint64_t seed;          /* of what is sampled for delta */
 	size_t n_whole;         /* rows of the pool that this one is a shard of; 0: it is whole */
 	const struct attend_kernel *kernel;     /* kernel.h; NULL: the best of this processor */

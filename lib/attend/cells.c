@@ -17,7 +17,7 @@
 enum { SMALL = 8 * TILE_ROWS, N_DRAW = 1024, N_ROUND = 6, N_BIN = 1024, PER_NAT = 4, N_SLOT = 1024 };
 
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
-static const double READ_MOST = .125;
+static const double READ_MOST = .25;
 static double
 read_most(const struct attend *a)
 {
@@ -37,10 +37,18 @@ struct piece {                  /* rows that lie together and were read */
 struct cells {                  /* of one worker */
 	float *u, *v;                   /* [n_cell]: q.m, and sum q^2 v */
 	float *square;                  /* [n_pad]: q^2 */
-	float *log_bonus;               /* [n_cell], of the runs' bonus at the temperature at hand */
-	double *log_told, *told;        /* [n_cell]: mass foretold, as a logarithm, and as a share of the most */
-	double *told_half;              /* [n_cell]: the same at half the sharpness, of some other whole */
+	float *log_n;                   /* [n_cell]: of its rows */
+	/* what is foretold at a temperature */
+	double temperature;             /* 0: nothing yet */
+	double *log_told;               /* [n_cell]: ln of the mass */
+	float *told;                    /* [n_cell]: as a share of the most */
+	float *told_half;               /* [n_cell]: the same at half the sharpness, of some other whole; if has_half */
+	int has_half;
+	uint16_t *bin;                  /* [n_cell]: how far below the most, in quarters of a nat, as far as there are bins */
+	double (*in_bin)[POOL_INDEX_RULES];     /* [N_BIN]: sums of what rules count */
+	double all[POOL_INDEX_RULES];
 	unsigned char *is_read;         /* [n_cell] */
+	uint32_t *cell;                 /* [n_cell], that are to be read */
 	struct piece *piece;
 	size_t n_piece, n_piece_cap;
 	uint32_t *row;                  /* [n], of the pool */
@@ -186,38 +194,75 @@ sum_read(struct cells *c, double best, double temperature, double *of_cells, dou
 
 /* -- what is foretold -- */
 
+/* Rows of a cell that have each the bonus of their run count as n exp(most / T): returns ln n. */
+static double
+log_n_bonus(const struct cells *c, size_t cell, double temperature, double *most)
+{
+	const struct pool_index *x = c->a->pool.index;
+	double n = 0;
+
+	for (size_t r = x->cell_run[cell]; r < x->cell_run[cell + 1]; r++) {
+		double b = attend_bonus_of(&c->a->set, &c->a->query[c->i], c->a->pool.n_cluster, x->run_cluster[r]);
+		*most = r == x->cell_run[cell] || b > *most ? b : *most;
+	}
+	for (size_t r = x->cell_run[cell]; r < x->cell_run[cell + 1]; r++) {
+		double b = attend_bonus_of(&c->a->set, &c->a->query[c->i], c->a->pool.n_cluster, x->run_cluster[r]);
+		n += (x->run_start[r + 1] - x->run_start[r]) * exp((b - *most) / temperature);
+	}
+	return log(n);
+}
+
 /* ln of the mass of each cell at a temperature, and its share of the greatest. */
 static void
 foretell(struct cells *c, double temperature)
 {
 	struct attend *a = c->a;
 	const struct pool_index *x = a->pool.index;
-	const struct attend_query *query = &a->query[c->i];
-	double steep = a->set.beta / temperature;
+	double steep = a->set.beta / temperature, sum[2];
 
+	if (temperature == c->temperature)
+		return;
+	c->temperature = temperature;
+	c->has_half = 0;
 	c->most_told = -INFINITY;
 	for (size_t k = 0; k < x->n_cell; k++) {
-		double n = x->start[k + 1] - x->start[k], most = 0;
-		if (query->bonus) {     /* of rows that have each the bonus of their run */
-			for (size_t r = x->cell_run[k]; r < x->cell_run[k + 1]; r++) {
-				double b = attend_bonus_of(&a->set, query, a->pool.n_cluster, x->run_cluster[r]);
-				most = r == x->cell_run[k] || b > most ? b : most;
-			}
-			n = 0;
-			for (size_t r = x->cell_run[k]; r < x->cell_run[k + 1]; r++)
-				n += (x->run_start[r + 1] - x->run_start[r]) *
-				    exp((attend_bonus_of(&a->set, query, a->pool.n_cluster, x->run_cluster[r]) - most) / temperature);
-		}
-		double l = most / temperature + steep * c->u[k], w = .5 * steep * steep * c->v[k];
-		c->log_told[k] = log(n) + l + w;
-		c->told_half[k] = log(n) + .5 * l + .25 * w;
-		c->most_told = fmax(c->most_told, c->log_told[k]);
+		double most = 0, log_n = a->query[c->i].bonus ? log_n_bonus(c, k, temperature, &most) : c->log_n[k];
+		c->log_told[k] = log_n + most / temperature + steep * c->u[k] + .5 * steep * steep * c->v[k];
+		c->most_told = c->log_told[k] > c->most_told ? c->log_told[k] : c->most_told;
 	}
+	memcpy(c->told, c->u, x->n_cell * sizeof *c->told);
+	a->kernel->weigh(c->told, c->log_told, x->n_cell, 0, c->most_told, 1, LOGIT_FLOOR, sum);
+	memset(c->in_bin, 0, N_BIN * sizeof *c->in_bin);
+	memset(c->all, 0, sizeof c->all);
 	for (size_t k = 0; k < x->n_cell; k++) {
-		double l = c->log_told[k] - c->most_told;
-		c->told[k] = l > -200 ? exp(l) : 0;
-		c->told_half[k] = exp(fmin(c->told_half[k] - .5 * c->most_told, 600));
+		double l = (c->most_told - c->log_told[k]) * PER_NAT, n = x->start[k + 1] - x->start[k];
+		c->bin[k] = (uint16_t)(l < N_BIN - 1 ? l : N_BIN - 1);
+		c->in_bin[c->bin[k]][0] += c->told[k];
+		c->in_bin[c->bin[k]][2] += n;
+		c->all[2] += n;
 	}
+}
+
+/* The same at half the sharpness: l there is half of l less what of it is ln n, and the spread counts a quarter. */
+static void
+foretell_half(struct cells *c)
+{
+	struct attend *a = c->a;
+	const struct pool_index *x = a->pool.index;
+	double *l = xmalloc(x->n_cell, sizeof *l), steep = a->set.beta / c->temperature, sum[2];
+
+	for (size_t k = 0; k < x->n_cell; k++) {
+		double most = 0, log_n = a->query[c->i].bonus ? log_n_bonus(c, k, c->temperature, &most) : c->log_n[k];
+		l[k] = log_n + .5 * (most / c->temperature + steep * c->u[k]) + .25 * steep * steep * c->v[k];
+	}
+	memcpy(c->told_half, c->u, x->n_cell * sizeof *c->told_half);
+	a->kernel->weigh(c->told_half, l, x->n_cell, 0, .5 * c->most_told, 1, LOGIT_FLOOR, sum);
+	for (size_t k = 0; k < x->n_cell; k++) {
+		c->in_bin[c->bin[k]][1] += c->told_half[k];
+		c->all[1] += c->told_half[k];
+	}
+	c->has_half = 1;
+	free(l);
 }
 
 /* Of the sorted values of one kind of probes, that which a new one is below with a chance of at most alpha, if it is as they
@@ -282,29 +327,25 @@ static int
 read_down_to(struct cells *c, const struct limits *limits, double deeper, double mass, struct rest *rest)
 {
 	const struct pool_index *x = c->a->pool.index;
-	double in_bin[N_BIN][POOL_INDEX_RULES] = {{0}};
-	size_t n_more = 0, bin = N_BIN;
+	size_t n_more = 0, bin = N_BIN, n_cell = 0;
 
-	*rest = (struct rest){ {0}, {0} };
-	for (size_t k = 0; k < x->n_cell; k++) {
-		double l = (c->most_told - c->log_told[k]) * PER_NAT;
-		const double told[] = { c->told[k], c->told_half[k], x->start[k + 1] - x->start[k] };
-		for (size_t r = 0; r < POOL_INDEX_RULES; r++) {
-			in_bin[l < N_BIN - 1 ? (size_t)l : N_BIN - 1][r] += told[r];
-			rest->all[r] += told[r];
-		}
-	}
-	rest->all[0] = mass;
-	for (; bin > 0 && is_within(limits, rest, in_bin[bin - 1], deeper); bin--)
+	for (size_t k = 0; k < limits->n; k++)
+		if (limits->rule[k] == 1 && !c->has_half)
+			foretell_half(c);
+	*rest = (struct rest){ {0}, { mass, c->all[1], c->all[2] } };
+	for (; bin > 0 && is_within(limits, rest, c->in_bin[bin - 1], deeper); bin--)
 		for (size_t r = 0; r < POOL_INDEX_RULES; r++)
-			rest->left[r] += in_bin[bin - 1][r];
-	for (size_t k = 0; k < x->n_cell; k++)
-		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)bin)
-			n_more += x->start[k + 1] - x->start[k];
+			rest->left[r] += c->in_bin[bin - 1][r];
+	for (size_t k = 0; k < x->n_cell; k++) {
+		c->cell[n_cell] = (uint32_t)k;
+		n_cell += (c->bin[k] < bin) & !c->is_read[k];
+	}
+	for (size_t k = 0; k < n_cell; k++)
+		n_more += x->start[c->cell[k] + 1] - x->start[c->cell[k]];
 	if ((double)(c->n + n_more) > read_most(c->a))
 		return 0;
-	for (size_t k = 0; k < x->n_cell; k++)
-		if (!c->is_read[k] && (c->most_told - c->log_told[k]) * PER_NAT < (double)bin && read_cell(c, k) < 0)
+	for (size_t k = 0; k < n_cell; k++)
+		if (read_cell(c, c->cell[k]) < 0)
 			return -1;
 	return 1;
 }
@@ -361,6 +402,11 @@ find_best(struct cells *c, double alpha)
 
 /* -- sampling -- */
 
+struct draw {
+	size_t cell, place;
+	struct attend_span span;
+};
+
 /* Rows drawn from the unread cells, as often as is foretold of them. With p the chance of a row, X = min(Y / p, most) lies
    between 0 and most, and its mean is the sum of min(Y, most p): so the empirical Bernstein bound of Maurer and Pontil
    (2009, theorem 11: independent, not of one distribution) holds for it whatever was foretold. One draw for each of
@@ -375,12 +421,14 @@ sample_unread(struct cells *c, double best, double temperature, double most, dou
 	struct rng r = rng_at(a->set.seed + round, hash64(a->q + c->i * a->n_pad, a->pool.dim * sizeof *a->q, 0));
 	double all = 0, before = 0, sum = 0, square = 0;
 	size_t cell = SIZE_MAX, next = 0;
+	struct draw draw[N_DRAW];
 
 	for (size_t k = 0; k < x->n_cell; k++)
 		all += c->is_read[k] ? 0 : c->told[k];
 	*bound = 0;
-	if (all <= 0)           /* foretold nothing that a double can tell */
+	if (all <= 0)           /* foretold nothing that a float can tell */
 		return 0;
+	/* all rows are asked for before the first of them is needed */
 	for (size_t k = 0; k < N_DRAW; k++) {
 		double until = ((double)k + rng_uniform(&r)) / N_DRAW * all, chance = rng_uniform(&r);
 		while (next < x->n_cell && (cell == SIZE_MAX || before + c->told[cell] < until)) {
@@ -391,19 +439,24 @@ sample_unread(struct cells *c, double best, double temperature, double most, dou
 			before += cell == SIZE_MAX ? 0 : c->told[cell];
 			cell = next++;
 		}
-		size_t n = x->start[cell + 1] - x->start[cell], place = x->start[cell] + (size_t)(chance * (double)n),
-		    run = x->cell_run[cell];
-		struct piece p = { 0, 1, place, 1 };
-		struct attend_span s;
+		size_t n = x->start[cell + 1] - x->start[cell];
+		draw[k] = (struct draw){ .cell = cell, .place = x->start[cell] + (size_t)(chance * (double)n) };
+		struct piece p = { 0, 1, draw[k].place, 1 };
 		const uint32_t *row;
-		float score;
-		if (rows_of(c, &p, 0, &s, &row) < 0)
+		if (rows_of(c, &p, 0, &draw[k].span, &row) < 0)
 			return -1;
-		a->kernel->scores(s.type, s.x, s.scale, 1, a->pool.dim, a->q + c->i * a->n_pad, 1, &score, 0);
-		while (query->bonus && x->run_start[run + 1] <= place)
+		for (size_t line = 0; line < a->pool.dim * attend_type_size(draw[k].span.type); line += 64)
+			__builtin_prefetch((const char *)draw[k].span.x + line);
+	}
+	for (size_t k = 0; k < N_DRAW; k++) {
+		const struct attend_span *s = &draw[k].span;
+		size_t n = x->start[draw[k].cell + 1] - x->start[draw[k].cell], run = x->cell_run[draw[k].cell];
+		float score;
+		a->kernel->scores(s->type, s->x, s->scale, 1, a->pool.dim, a->q + c->i * a->n_pad, 1, &score, 0);
+		while (query->bonus && x->run_start[run + 1] <= draw[k].place)
 			run++;
 		double bonus = query->bonus ? attend_bonus_of(&a->set, query, a->pool.n_cluster, x->run_cluster[run]) : 0;
-		double y = exp(fmin((a->set.beta * score + bonus - best) / temperature, 700)) / (c->told[cell] / all / (double)n);
+		double y = exp(fmin((a->set.beta * score + bonus - best) / temperature, 700)) / (c->told[draw[k].cell] / all / (double)n);
 		y = y < most ? y / most : 1;
 		sum += y;
 		square += y * y;
@@ -567,6 +620,7 @@ one_query(void *arg, size_t i, size_t worker)
 	c->w = &a->worker[worker];
 	c->i = i;
 	c->n = c->n_piece = c->n_drawn = 0;
+	c->temperature = 0;
 	c->length = mat_norm(q, a->pool.dim);
 	c->heap = (struct attend_heap){ .item = a->top + i * a->n_top, .n_max = a->n_top };
 	memset(c->is_read, 0, x->n_cell);
@@ -583,7 +637,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 	const struct pool_index *x = a->pool.index;
 
 	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < SMALL || a->n_top > a->pool.n_row / 16 ||
-	    (double)(a->pool.n_row - x->n) > .5 * read_most(a))
+	    (double)(a->pool.n_row - x->n) > .25 * read_most(a))
 		return 0;
 	if (!a->cells) {
 		a->cells = xcalloc(a->set.n_thread, sizeof *a->cells);
@@ -593,8 +647,14 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 			c->v = xaligned(x->n_cell, sizeof *c->v);
 			c->square = xaligned(a->n_pad, sizeof *c->square);
 			c->log_told = xmalloc(x->n_cell, sizeof *c->log_told);
-			c->told = xmalloc(x->n_cell, sizeof *c->told);
-			c->told_half = xmalloc(x->n_cell, sizeof *c->told_half);
+			c->log_n = xmalloc(x->n_cell, sizeof *c->log_n);
+			for (size_t k = 0; k < x->n_cell; k++)
+				c->log_n[k] = logf((float)(x->start[k + 1] - x->start[k]));
+			c->told = xaligned(x->n_cell, sizeof *c->told);
+			c->told_half = xaligned(x->n_cell, sizeof *c->told_half);
+			c->bin = xmalloc(x->n_cell, sizeof *c->bin);
+			c->in_bin = xcalloc(N_BIN, sizeof *c->in_bin);
+			c->cell = xmalloc(x->n_cell, sizeof *c->cell);
 			c->is_read = xmalloc(x->n_cell, 1);
 			c->kept = xcalloc(a->n_top, sizeof *c->kept);
 		}
@@ -612,8 +672,12 @@ attend_cells_free(struct cells *cells, size_t n_thread)
 		free(c->v);
 		free(c->square);
 		free(c->log_told);
+		free(c->log_n);
 		free(c->told);
 		free(c->told_half);
+		free(c->bin);
+		free(c->in_bin);
+		free(c->cell);
 		free(c->is_read);
 		free(c->kept);
 		free(c->piece);

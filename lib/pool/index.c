@@ -1,5 +1,5 @@
-/* An index: k-means in two steps puts rows that are near each other into cells, and probes tell how far what is foretold of
-   cells may be believed. Every choice follows from the rows alone, so any number of threads makes the same bytes. */
+/* An index: k-means in two steps puts rows that are near each other into cells, rows that it has no place for get cells of their
+   own, and probes tell how far what is foretold of cells may be believed. Every choice follows from the rows alone, so any number of threads makes the same bytes. */
 #include <assert.h>
 #include <float.h>
 #include <math.h>
@@ -13,7 +13,8 @@
 #include "pool/index_inside.h"
 
 enum { SAMPLE_PER_CELL = 32, COARSE_ROUNDS = 8, FINE_ROUNDS = 6, NEAR_COARSE = 4, BLOCK = 2048, PIECE = 256 };
-enum { STREAM_SAMPLE = 1, STREAM_COARSE, STREAM_FINE };   /* high half of a stream's number */
+enum { STREAM_SAMPLE = 1, STREAM_COARSE, STREAM_FINE };   /* high byte of a stream's number; 4 is that of
+	probes, 5 that of rows far off */
 static const double CELLS_PER_ROOT = 4; /* cells of the square root of so many rows */
 
 void
@@ -26,8 +27,8 @@ pool_index_row(const struct made *m, size_t i, float *out)
 }
 
 /* Scores of rows less half the squared length of a centre: the largest is that of the nearest. */
-static void
-nearness(const float *rows, size_t n, const float *centre, const float *half, size_t n_centre, size_t dim, float *score)
+void
+pool_index_nearness(const float *rows, size_t n, const float *centre, const float *half, size_t n_centre, size_t dim, float *score)
 {
 	mat_mul(1, mat_of(rows, n, dim), 0, mat_of(centre, n_centre, dim), 1, 0, mat_of(score, n, n_centre));
 	for (size_t i = 0; i < n; i++)
@@ -35,15 +36,15 @@ nearness(const float *rows, size_t n, const float *centre, const float *half, si
 			score[i * n_centre + c] -= half[c];
 }
 
-static void
-halves(const float *centre, size_t n, size_t dim, float *half)
+void
+pool_index_halves(const float *centre, size_t n, size_t dim, float *half)
 {
 	for (size_t c = 0; c < n; c++)
 		half[c] = (float)(.5 * mat_dot64(centre + c * dim, centre + c * dim, dim));
 }
 
-static size_t
-largest(const float *v, size_t n)
+size_t
+pool_index_largest(const float *v, size_t n)
 {
 	size_t best = 0;
 
@@ -51,6 +52,20 @@ largest(const float *v, size_t n)
 		if (v[i] > v[best])
 			best = i;
 	return best;
+}
+
+static int
+by_value(const void *s, const void *t)
+{
+	float a = *(const float *)s, b = *(const float *)t;
+
+	return a < b ? -1 : a > b;
+}
+
+void
+pool_index_sort(float *v, size_t n)
+{
+	qsort(v, n, sizeof *v, by_value);
 }
 
 /* k-means++ (Arthur and Vassilvitskii 2007): each next centre is a row drawn with a chance as its squared distance to the
@@ -86,8 +101,8 @@ seed_centres(const float *rows, size_t n, size_t dim, float *centre, size_t n_ce
 }
 
 /* Lloyd's k-means over rows [n][dim], from rows drawn; a centre that no row is nearest to stays where it is. */
-static void
-lloyd(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, int n_round, struct rng r)
+void
+pool_index_means(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, int n_round, struct rng r)
 {
 	float *half = xmalloc(n_centre, sizeof *half), *score = xmalloc(PIECE * n_centre, sizeof *score);
 	double *sum = xmalloc(n_centre * dim, sizeof *sum);
@@ -95,14 +110,14 @@ lloyd(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, i
 
 	seed_centres(rows, n, dim, centre, n_centre, &r);
 	for (int round = 0; round < n_round; round++) {
-		halves(centre, n_centre, dim, half);
+		pool_index_halves(centre, n_centre, dim, half);
 		memset(sum, 0, n_centre * dim * sizeof *sum);
 		memset(count, 0, n_centre * sizeof *count);
 		for (size_t i = 0; i < n; i += PIECE) {
 			size_t n_here = n - i < PIECE ? n - i : PIECE;
-			nearness(rows + i * dim, n_here, centre, half, n_centre, dim, score);
+			pool_index_nearness(rows + i * dim, n_here, centre, half, n_centre, dim, score);
 			for (size_t k = 0; k < n_here; k++) {
-				size_t c = largest(score + k * n_centre, n_centre);
+				size_t c = pool_index_largest(score + k * n_centre, n_centre);
 				count[c]++;
 				for (size_t d = 0; d < dim; d++)
 					sum[c * dim + d] += rows[(i + k) * dim + d];
@@ -139,9 +154,9 @@ assign_sample(void *arg, size_t task, size_t worker)
 	size_t from = task * PIECE, n = m->n_sample - from < PIECE ? m->n_sample - from : PIECE;
 
 	(void)worker;
-	nearness(m->sample + from * m->dim, n, m->coarse, m->coarse_half, m->n_coarse, m->dim, score);
+	pool_index_nearness(m->sample + from * m->dim, n, m->coarse, m->coarse_half, m->n_coarse, m->dim, score);
 	for (size_t i = 0; i < n; i++)
-		m->sample_of[from + i] = (uint32_t)largest(score + i * m->n_coarse, m->n_coarse);
+		m->sample_of[from + i] = (uint32_t)pool_index_largest(score + i * m->n_coarse, m->n_coarse);
 	free(score);
 }
 
@@ -157,7 +172,7 @@ split_coarse(void *arg, size_t g, size_t worker)
 	for (size_t i = 0; i < n; i++)
 		memcpy(rows + i * m->dim, m->sample + m->member[from + i] * m->dim, m->dim * sizeof *rows);
 	if (k > 0)
-		lloyd(rows, n, m->dim, m->fine + m->fine_start[g] * m->dim, k, FINE_ROUNDS, rng_at(0, ((uint64_t)STREAM_FINE << 56) + g));
+		pool_index_means(rows, n, m->dim, m->fine + m->fine_start[g] * m->dim, k, FINE_ROUNDS, rng_at(0, ((uint64_t)STREAM_FINE << 56) + g));
 	free(rows);
 }
 
@@ -181,9 +196,9 @@ find_centres(struct made *m)
 	float *few = xaligned(n_few * m->dim, sizeof *few);
 	for (size_t i = 0; i < n_few; i++)
 		memcpy(few + i * m->dim, m->sample + m->n_sample * i / n_few * m->dim, m->dim * sizeof *few);
-	lloyd(few, n_few, m->dim, m->coarse, m->n_coarse, COARSE_ROUNDS, rng_at(0, (uint64_t)STREAM_COARSE << 56));
+	pool_index_means(few, n_few, m->dim, m->coarse, m->n_coarse, COARSE_ROUNDS, rng_at(0, (uint64_t)STREAM_COARSE << 56));
 	free(few);
-	halves(m->coarse, m->n_coarse, m->dim, m->coarse_half);
+	pool_index_halves(m->coarse, m->n_coarse, m->dim, m->coarse_half);
 	thread_for(m->n_thread, (m->n_sample + PIECE - 1) / PIECE, assign_sample, m);
 	for (size_t i = 0; i < m->n_sample; i++)
 		m->member_start[m->sample_of[i] + 1]++;
@@ -201,7 +216,7 @@ find_centres(struct made *m)
 	m->fine = xaligned(m->n_fine * m->dim, sizeof *m->fine);
 	m->fine_half = xmalloc(m->n_fine, sizeof *m->fine_half);
 	thread_for(m->n_thread, m->n_coarse, split_coarse, m);
-	halves(m->fine, m->n_fine, m->dim, m->fine_half);
+	pool_index_halves(m->fine, m->n_fine, m->dim, m->fine_half);
 }
 
 /* The nearest fine centre among those of the nearest coarse ones; rows that ask the same ones ask together. */
@@ -222,10 +237,10 @@ assign_block(void *arg, size_t task, size_t worker)
 		pool_index_row(m, from + i, rows + i * dim);
 		best[i] = -FLT_MAX;
 	}
-	nearness(rows, n, m->coarse, m->coarse_half, m->n_coarse, dim, score);
+	pool_index_nearness(rows, n, m->coarse, m->coarse_half, m->n_coarse, dim, score);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n_near; k++) {
-			size_t g = largest(score + i * m->n_coarse, m->n_coarse);
+			size_t g = pool_index_largest(score + i * m->n_coarse, m->n_coarse);
 			list[i * n_near + k] = (uint32_t)g;
 			score[i * m->n_coarse + g] = -FLT_MAX;
 		}
@@ -239,9 +254,9 @@ assign_block(void *arg, size_t task, size_t worker)
 				}
 		if (n_some == 0)
 			continue;
-		nearness(some, n_some, m->fine + m->fine_start[g] * dim, m->fine_half + m->fine_start[g], k_fine, dim, score);
+		pool_index_nearness(some, n_some, m->fine + m->fine_start[g] * dim, m->fine_half + m->fine_start[g], k_fine, dim, score);
 		for (size_t i = 0; i < n_some; i++) {
-			size_t c = largest(score + i * k_fine, k_fine);
+			size_t c = pool_index_largest(score + i * k_fine, k_fine);
 			if (score[i * k_fine + c] > best[which[i]]) {
 				best[which[i]] = score[i * k_fine + c];
 				m->of[from + which[i]] = (uint32_t)(m->fine_start[g] + c);
@@ -358,6 +373,8 @@ pool_index_make(const struct pool_index_rows *rows, size_t n_thread, struct pool
 	find_centres(&m);
 	m.of = xmalloc(rows->n, sizeof *m.of);
 	thread_for(m.n_thread, (rows->n + BLOCK - 1) / BLOCK, assign_block, &m);
+	pool_index_gather(&m);
+	pool_index_split(&m);
 	sort_rows(&m);
 	out->centre = xmalloc(out->n_cell * m.dim, sizeof *out->centre);
 	out->spread = xmalloc(out->n_cell * m.dim, sizeof *out->spread);

@@ -1,9 +1,11 @@
 /*
- * index_inside.h - what the two halves of making an index share: cells (index.c), and probes of them (index_probe.c)
+ * index_inside.h - what the parts of making an index share: cells (index.c), more of them for rows that are far from
+ * all (index_far.c), long ones in two (index_split.c), and probes (index_probe.c)
  */
 #ifndef HARE_POOL_INDEX_INSIDE_H
 #define HARE_POOL_INDEX_INSIDE_H
 
+#include "base/rng.h"
 #include "pool/inside.h"
 
 enum { N_KIND = POOL_INDEX_KINDS, N_EACH = POOL_INDEX_PROBES, N_PROBE = N_KIND * N_EACH, N_SHARP = POOL_INDEX_SHARPS,
@@ -36,6 +38,18 @@ struct made {
 
 /* Row i as float [dim]. */
 void pool_index_row(const struct made *m, size_t i, float *out);
+/* Lloyd's k-means over rows [n][dim] from centres of k-means++; one that no row is nearest to stays where it is. */
+void pool_index_means(const float *rows, size_t n, size_t dim, float *centre, size_t n_centre, int n_round, struct rng r);
+/* half [n] the squared lengths of centres; score [n][n_centre] of rows less these: the largest is that of the nearest. */
+void pool_index_halves(const float *centre, size_t n, size_t dim, float *half);
+void pool_index_nearness(const float *rows, size_t n, const float *centre, const float *half, size_t n_centre, size_t dim,
+    float *score);
+size_t pool_index_largest(const float *v, size_t n);
+void pool_index_sort(float *v, size_t n);       /* ascending */
+/* More centres, where rows are far from all: fine, n_fine and of[] change. */
+void pool_index_gather(struct made *m);
+/* More cells, where some are long: n_fine and of[] change, fine does not. */
+void pool_index_split(struct made *m);
 /* Levels, once cells are there. */
 void pool_index_probe(struct made *m);
 

@@ -326,7 +326,7 @@ cost_probe(void *arg, size_t task, size_t worker)
 				}
 				/* beyond some share all rows are read */
 				double read = 1 - cell[low].told[2];
-				m->cost[((task * N_RULE + r) * N_SHARP + g) * (N_SHARE + 1) + s] = (float)(read > .125 ? 1 + read : read);
+				m->cost[((task * N_RULE + r) * N_SHARP + g) * (N_SHARE + 1) + s] = (float)(read > .25 ? 1 + read : read);
 			}
 	}
 	free(cell);
@@ -353,14 +353,6 @@ choose_rules(struct made *m)
 			memcpy(s < N_SHARE ? o->level + (g * N_SHARE + s) * N_KIND * N_EACH : o->found + g * N_KIND * N_EACH, from,
 			    N_KIND * N_EACH * sizeof *from);
 		}
-}
-
-static int
-by_value(const void *s, const void *t)
-{
-	float a = *(const float *)s, b = *(const float *)t;
-
-	return a < b ? -1 : a > b;
 }
 
 void
@@ -404,7 +396,7 @@ pool_index_probe(struct made *m)
 	thread_for(m->n_thread, N_PROBE, judge_probe, m);
 	for (size_t r = 0; r < N_RULE; r++)
 		for (size_t i = 0; i < POOL_INDEX_CHOICES * N_KIND; i++)
-			qsort(m->level[r] + i * N_EACH, N_EACH, sizeof *m->level[r], by_value);
+			pool_index_sort(m->level[r] + i * N_EACH, N_EACH);
 	thread_for(m->n_thread, N_PROBE / COST_EACH, cost_probe, m);
 	choose_rules(m);
 	for (size_t r = 0; r < N_RULE; r++)

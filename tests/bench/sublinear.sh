@@ -20,6 +20,7 @@ for n in ${ROWS:-100000 300000 1000000 3000000 10000000}; do
 done
 echo "# E .001, D .01, int8, one query at a time; known users with widening .2, new ones without"
 "$build/bench/sublinear" time "$@" | tee "$dir/times"
+[ "$(grep -vc '^#' "$dir/times")" -eq $((2 * $#)) ]     # tee has no status of what it reads from
 for who in new known; do
 	awk -v w="$who" '$3 == w { n++; x = log($1); y = log($4); z = log($6); sx += x; sy += y; sz += z; xx += x * x; xy += x * y; xz += x * z }
 		END { d = n * xx - sx * sx; if (n > 1) printf "%s users: time grows as N^%.2f by the index, as N^%.2f exact (least squares over %d sizes)\n", w,
@@ -48,7 +49,7 @@ for f in "${DATA:-}/pool.csv.gz" "${DATA:-}/debian/pool.csv.gz"; do
 	hare-embed fit -q -d 128 -o "$dir/model" -c title,text "$f"
 	hare-embed -q -m "$dir/model" -c title,text "$f" | hare-pool build -m "$dir/model" -o "$dir/texts" --index
 	echo "# texts: as the program does it, and with no limit on what is read, so that the index answers all"
-	for most in .125 1.1; do "$build/bench/sublinear" promise "$dir/texts" "${QUERIES:-10000}" .001 .01 $most; done
+	for most in .25 1.1; do "$build/bench/sublinear" promise "$dir/texts" "${QUERIES:-10000}" .001 .01 $most; done
 	"$build/bench/sublinear" promise "$dir/texts" "${QUERIES:-10000}" .1 .1 1.1
 	break
 done
