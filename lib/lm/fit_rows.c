@@ -246,9 +246,8 @@ fit_log_mean(float *x, const float *y, size_t n, size_t n_before)
 	float share = 1 / (float)(n_before + 1), rest = 1 - share;
 
 	for (size_t i = 0; i < n; i++) {
-		float most = x[i] > y[i] ? x[i] : y[i];
-		most = most > least ? most : least;
-		x[i] = most + log_of(rest * exp_of(x[i] - most) + share * exp_of(y[i] - most));
+		float a = x[i] > least ? x[i] : least, b = y[i] > least ? y[i] : least, ratio = exp_of(-fabsf(a - b));
+		x[i] = a > b ? a + log_of(rest + share * ratio) : b + log_of(share + rest * ratio);
 	}
 }
 
