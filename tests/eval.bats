@@ -258,7 +258,7 @@ generator() {
 	hare-eval simulate --system hare,cosine,random --users 10 --seeds 2 --no-probes --queries ambiguous > a.csv
 	for f in i a; do
 		run -0 awk -F, '($1 == "world" || $1 == "reward") && $5 == "all" { v[$2] = $6 }
-			END { print (v["oracle"] > v["single"]), (v["single"] > v["hare"]), (v["cosine"] > v["random"] + .15), (v["hare"] > v["random"] + .15) }' $f.csv
+			END { print (v["oracle"] > v["single"] && v["oracle"] > v["hare"]), (v["single"] > v["cosine"]), (v["cosine"] > v["random"] + .15), (v["hare"] > v["random"] + .15) }' $f.csv
 		[ "$output" = "1 1 $([ $f = i ] && echo 1 || echo 0) 1" ]
 	done
 }
