@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/thread.h"
 #include "filter.h"
 #include "learn/learn.h"
 

@@ -1,7 +1,6 @@
 /* hare-decode: what a row asks for */
 #include "decoding.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/text.h"

@@ -95,8 +95,8 @@ twin(const struct event *e, size_t n, size_t dim, const struct belief_prior *p, 
 	}
 }
 
-/* log N(r; base_rate + query_mean q, F F' / lambda + query_var q q' + noise_var / w), without the log w, by elimination in
-   the covariance of all rewards; apart as if queries said nothing. */
+/* log N(r; base_rate + query_mean q, F F' / lambda + query_var q q' + noise_var / w), each reward having the constant of its
+   likelihood w times, by elimination in the covariance of all rewards; apart as if queries said nothing. */
 static long double
 twin_evidence(const struct event *e, size_t n, size_t dim, const struct belief_prior *p)
 {
@@ -116,7 +116,7 @@ twin_evidence(const struct event *e, size_t n, size_t dim, const struct belief_p
 		}
 		row[i] += p->noise_var / w;
 		row[n] = (long double)e[i].reward - p->base_rate - (is_heard ? p->query_mean * e[i].f[dim - 1] : 0);
-		sum -= logl(w) / 2;
+		sum -= (logl(w) - (1 - w) * logl(2 * 3.14159265358979323846L * p->noise_var)) / 2;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const long double *pivot = c + i * (n + 1);
@@ -365,7 +365,9 @@ grades(void)
 				double one = belief_log_evidence(post, b, &p);
 				worst = fmax(worst, fabs(one / (double)twin_evidence(e, ns[k], dim, &read) - 1));
 				/* a step less or more explains them worse, with the base_rate that follows */
-				for (int i = -1; i < 2 && steps > .5 && steps < 7.5; i += 2) {
+				for (int i = -1; i < 2 && steps > .5; i += 2) {
+					if (i > 0 && steps > 7.5)
+						break;          /* the last that is tried */
 					less.noise_var = read.noise_var * exp2(-i * (1 - share));
 					struct belief_prior flat = less;
 					for (int j = 0; j < 3; j++) {

@@ -119,6 +119,8 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	d=out titles --beam 1 -o narrow.csv
 	d=wide titles --beam 1 -o wide.csv
 	[ "$(comm -12 <(sort narrow.csv) <(sort wide.csv) | wc -l)" -ge 11 ]
+	hare-train convert -o same --type int8 out
+	cmp same out
 	hare-train convert -o bare --no-model out
 	[ "$(wc -c < bare)" -lt $(($(wc -c < out) - $(wc -c < "$m"))) ]
 	d=bare run -64 --separate-stderr titles

@@ -16,6 +16,8 @@
 
 enum { SMALL = 8 * TILE_ROWS, N_DRAW = 1024, N_ROUND = 6, N_BIN = 1024, PER_NAT = 4, N_SLOT = 1024 };
 
+/* Share of the greatest that any cell is foretold: one far below it is sampled all the same, for what is foretold may be wrong. */
+static const float TOLD_LEAST = 1e-35F;
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
 static const double READ_MOST = .25;
 static double
@@ -237,27 +239,30 @@ foretell(struct cells *c, double temperature)
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double l = (c->most_told - c->log_told[k]) * PER_NAT, n = x->start[k + 1] - x->start[k];
 		c->bin[k] = (uint16_t)(l < N_BIN - 1 ? l : N_BIN - 1);
+		c->told[k] = fmaxf(c->told[k], TOLD_LEAST);
 		c->in_bin[c->bin[k]][0] += c->told[k];
 		c->in_bin[c->bin[k]][2] += n;
 		c->all[2] += n;
 	}
 }
 
-/* The same at half the sharpness: l there is half of l less what of it is ln n, and the spread counts a quarter. */
+/* The same at half the sharpness, as the probes of an index have it: the spread counts a quarter of what it does above. */
 static void
 foretell_half(struct cells *c)
 {
 	struct attend *a = c->a;
 	const struct pool_index *x = a->pool.index;
-	double *l = xmalloc(x->n_cell, sizeof *l), steep = a->set.beta / c->temperature, sum[2];
+	double *l = xmalloc(x->n_cell, sizeof *l), steep = a->set.beta / c->temperature, top = -INFINITY, sum[2];
 
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double most = 0, log_n = a->query[c->i].bonus ? log_n_bonus(c, k, c->temperature, &most) : c->log_n[k];
-		l[k] = log_n + .5 * (most / c->temperature + steep * c->u[k]) + .25 * steep * steep * c->v[k];
+		l[k] = log_n + .5 * (most / c->temperature + steep * c->u[k]) + .125 * steep * steep * c->v[k];
+		top = l[k] > top ? l[k] : top;
 	}
 	memcpy(c->told_half, c->u, x->n_cell * sizeof *c->told_half);
-	a->kernel->weigh(c->told_half, l, x->n_cell, 0, .5 * c->most_told, 1, LOGIT_FLOOR, sum);
+	a->kernel->weigh(c->told_half, l, x->n_cell, 0, top, 1, LOGIT_FLOOR, sum);
 	for (size_t k = 0; k < x->n_cell; k++) {
+		c->told_half[k] = fmaxf(c->told_half[k], TOLD_LEAST);
 		c->in_bin[c->bin[k]][1] += c->told_half[k];
 		c->all[1] += c->told_half[k];
 	}
@@ -426,7 +431,7 @@ sample_unread(struct cells *c, double best, double temperature, double most, dou
 	for (size_t k = 0; k < x->n_cell; k++)
 		all += c->is_read[k] ? 0 : c->told[k];
 	*bound = 0;
-	if (all <= 0)           /* foretold nothing that a float can tell */
+	if (all <= 0)           /* nothing is unread */
 		return 0;
 	/* all rows are asked for before the first of them is needed */
 	for (size_t k = 0; k < N_DRAW; k++) {

@@ -84,7 +84,7 @@ void belief_encode(const struct belief *b, struct buf *out);
 int belief_decode(struct belief *b, const void *at, size_t n, struct fault *f);
 
 /* The posterior: a snapshot, to be computed once per user and batch.
-   cost: O(n^2 dim + n^3) from n observations, O(dim^3) from sums. */
+   cost: O(n^2 dim + n^3) from n observations, O(dim^3) from sums; of grades up to 9 times that. */
 struct belief_posterior;
 struct belief_posterior *belief_posterior_new(size_t dim);
 void belief_posterior_free(struct belief_posterior *p);
@@ -118,8 +118,8 @@ size_t belief_scratch_many(const struct belief_posterior *p, size_t n_f);
 void belief_covariances(const struct belief_posterior *p, const float *f, const float *x, size_t n_f, double *cov, double *scratch);
 size_t belief_scratch_covariances(const struct belief_posterior *p, size_t n_f);
 /* log N(rewards; what the prior foretells), in nats: how probable the prior makes what was seen, u and the weight of the query
-   summed over; apart as if queries said nothing. p is that of belief_solve() with b and prior. With a half-life
-   sum of log w / 2 is left out: it is the same for all priors of that half-life. 0 of nobody. Source: Bishop (2006), eqs
+   summed over; apart as if queries said nothing. p is that of belief_solve() with b and prior. With a half-life the
+   likelihood of each reward is to the power of its weight. 0 of nobody. Source: Bishop (2006), eqs
    2.115, 3.86. O(n^2) or O(dim^2), to be compared between priors of one belief. */
 double belief_log_evidence(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior);
 /* What rewards of the rows of f [n_f] to one query x are foretold to be, and the variance of that, after belief_solve(p, b, prior).
@@ -132,7 +132,8 @@ double belief_share_unknown(const struct belief_posterior *p);
 
 /* The mean before each of many observations: in bits that do not depend on where the stream was cut. Between resets
    the belief may only have learnt; what was computed for its older observations is then used again, so that one more
-   costs O(n dim + n^2) (with a half-life, or from sums, a whole solve). */
+   costs O(n dim + n^2) (with a half-life, or from sums, a whole solve). Rewards are taken as marks: constants of grades would
+   move with each of them. */
 struct belief_track;
 struct belief_track *belief_track_new(size_t dim);
 void belief_track_free(struct belief_track *t);

@@ -60,7 +60,9 @@ double
 belief_log_evidence(const struct belief_posterior *p, const struct belief *b, const struct belief_prior *prior)
 {
 	assert(p->dim == b->dim && p->lambda == prior->lambda && (p->is_sums || p->n == b->n));
-	double twice = (p->is_sums ? of_sums : of_observations)(p, b, prior);
+	double twice = (p->is_sums ? of_sums : of_observations)(p, b, prior), all = p->is_sums ? b->sum[0] : 0;
 
-	return -.5 * (twice + (double)b->n * log(2 * 3.14159265358979323846 * p->noise_var));
+	for (size_t i = 0; !p->is_sums && i < p->n; i++)
+		all += p->scale[i] * p->scale[i] * p->noise_var;
+	return -.5 * (twice + all * log(2 * 3.14159265358979323846 * p->noise_var));
 }

@@ -151,7 +151,7 @@ lift_observations(struct belief_posterior *p, double *alpha, double part)
 
 	memcpy(one, p->scale, n * sizeof *one);
 	mat_solve64(p->l, n, one, 1);
-	double lift = part * mat_ddot64(p->scale, alpha, n) / mat_ddot64(p->scale, one, n);
+	double a = mat_ddot64(p->scale, one, n), lift = a > 0 ? part * mat_ddot64(p->scale, alpha, n) / a : 0;
 	for (size_t i = 0; i < n; i++)
 		alpha[i] -= lift * one[i];
 	p->base_rate += lift;
@@ -281,7 +281,7 @@ belief_solve(struct belief_posterior *p, const struct belief *b, const struct be
 {
 	assert(p->dim == b->dim && prior->lambda > 0 && prior->noise_var > 0);
 	double share = p->marks_only ? 1 : belief_share_marks(b, prior), step = exp2(share - 1);
-	double noise_var = prior->noise_var, most = -INFINITY;
+	double noise_var = prior->noise_var, most = 0;
 	int e;
 
 	p->lambda = prior->lambda;
@@ -291,15 +291,16 @@ belief_solve(struct belief_posterior *p, const struct belief *b, const struct be
 	p->stretch = sqrt(p->square);
 	e = solve_with(p, b, prior, noise_var, share);
 	/* Grades may have less noise than marks: as long as that explains them better. */
+	if (e == 0 && share < 1)
+		most = belief_log_evidence(p, b, prior);
 	for (int k = 0; e == 0 && share < 1 && k < N_HALVES; k++) {
-		double evidence = belief_log_evidence(p, b, prior);
-		if (evidence < most) {
-			e = solve_with(p, b, prior, noise_var / step, share);
+		double evidence = solve_with(p, b, prior, noise_var * step, share) < 0 ? -INFINITY : belief_log_evidence(p, b, prior);
+		if (!(evidence >= most)) {
+			e = solve_with(p, b, prior, noise_var, share);
 			break;
 		}
 		most = evidence;
 		noise_var *= step;
-		e = solve_with(p, b, prior, noise_var, share);
 	}
 	if (e == 0)
 		return 0;
@@ -514,6 +515,7 @@ belief_track_new(size_t dim)
 
 	t->dim = dim;
 	t->whole = belief_posterior_new(dim);
+	belief_take_as_marks(t->whole);
 	t->mean = xcalloc(dim, sizeof *t->mean);
 	return t;
 }
@@ -571,8 +573,8 @@ const double *
 belief_track_mean(struct belief_track *t, const struct belief *b, const struct belief_prior *prior, struct fault *f)
 {
 	assert(t->dim == b->dim);
-	/* With a half-life, or grades, every weight moves with every observation, so nothing can be kept. */
-	if (b->is_sums || prior->half_life > 0 || belief_share_marks(b, prior) < 1)
+	/* With a half-life every weight moves with every observation, so nothing can be kept. */
+	if (b->is_sums || prior->half_life > 0)
 		return belief_solve(t->whole, b, prior, f) < 0 ? NULL : belief_mean(t->whole);
 	size_t n = b->n;
 	if (n > t->n_cap) {

@@ -86,6 +86,8 @@ check_beside(const struct lm *m, const struct lm *first, const struct compose_li
 	if ((s->n_source > 0) != (t->n_source > 0) || own.n_question != l->n_question || own.n_item != l->n_item ||
 	    own.n_item_token != l->n_item_token || own.n_text != l->n_text)
 		return fault(f, EX_DATAERR, "%s: reads prompts of another form than %s", path, first_path);
+	if (s->n_place < t->n_place)
+		return fault(f, EX_DATAERR, "%s: has %zu places, %s %zu: name the one with fewer first", path, s->n_place, first_path, t->n_place);
 	return 0;
 }
 

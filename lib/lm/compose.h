@@ -26,7 +26,7 @@ void compose_defaults(struct compose_limits *l);        /* 96, 4, 24, 28 */
 int compose_read_limits(struct compose_limits *l, const struct lm *m, struct fault *f);
 
 /* Opens a DECODER that is to write together with first (lm_run_add()), whose limits are l: NULL with *f set if it is not of the
-   same vocabulary, space and limits. */
+   same vocabulary, space, limits and numbers given, or has fewer places. */
 struct lm *compose_open_beside(const char *path, const struct lm *first, const struct compose_limits *l, struct fault *f);
 
 struct compose_item {

@@ -242,12 +242,13 @@ fit_log_softmax(float *x, size_t n)
 CLONES void
 fit_log_mean(float *x, const float *y, size_t n, size_t n_before)
 {
-	const float least = -1e30f;     /* what cannot be stays a number */
+	const float least = -1e30f;     /* stands for -INFINITY meanwhile */
 	float share = 1 / (float)(n_before + 1), rest = 1 - share;
 
 	for (size_t i = 0; i < n; i++) {
-		float a = x[i] > least ? x[i] : least, b = y[i] > least ? y[i] : least, ratio = exp_of(-fabsf(a - b));
-		x[i] = a > b ? a + log_of(rest + share * ratio) : b + log_of(share + rest * ratio);
+		float a = x[i] < least ? least : x[i], b = y[i] < least ? least : y[i], ratio = exp_of(-fabsf(a - b));
+		float mean = a > b ? a + log_of(rest + share * ratio) : b + log_of(share + rest * ratio);
+		x[i] = mean < least / 2 ? -INFINITY : mean;
 	}
 }
 

@@ -1,4 +1,4 @@
-/* The model's file: a DECODER of ours or a published checkpoint is opened, a DECODER is written. */
+/* The model's file: a DECODER of ours or a published checkpoint is opened. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "json/json.h"
 #include "lm/run_inside.h"
-#include "mat/half.h"
 
 enum { HEAD_DIM = 64 };                 /* of every published GPT-2 */
 

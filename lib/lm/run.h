@@ -17,8 +17,8 @@ struct lm_run;
 struct lm_run *lm_run_new(const struct lm *m, size_t n_slot, size_t n_row, size_t n_thread);
 void lm_run_free(struct lm_run *r);     /* NULL is allowed */
 /* One more model, borrowed, that reads all that r reads from here on: log_p of a step is then the mean of what each model says,
-   p = (p_1 + ... + p_n) / n. Prefixes, sizes and kinds may differ; vocabularies are the same, prompts fit all: compose_open_beside() sees to
-   it. To be called before anything is read. */
+   p = (p_1 + ... + p_n) / n. Lengths of prefixes, sizes and kinds may differ; vocabularies are the same, prompts fit all:
+   compose_open_beside() sees to it. To be called before anything is read. */
 void lm_run_add(struct lm_run *r, const struct lm *m);
 /* Reads prefix and prompt into slot, in place of what was there. -1 with *f set (EX_DATAERR): it does not fit, or a token,
    place or source is beyond the model's. */

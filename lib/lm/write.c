@@ -147,6 +147,9 @@ put(struct tensor_writer *w, const struct lm_part *p, const struct lm_array *a, 
 {
 	if (!a->matrix)
 		return tensor_put(w, a->vector, p->n * sizeof(float), f);
+	if (a->matrix->type == LM_I8 && type == LM_I8)  /* as they are: rounded once more, scales would move */
+		return tensor_put(w, a->matrix->at, p->n, f) < 0 ? -1 :
+		    tensor_put(w, a->matrix->scale, a->matrix->n_out * sizeof(float), f);
 	float *wide = a->matrix->type == LM_F32 ? NULL : widen(a->matrix, is_table);
 	struct lm_matrix m = *a->matrix;
 	m.at = wide ? wide : m.at;

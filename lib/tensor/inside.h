@@ -37,6 +37,5 @@ size_t tensor_begin(const struct tensor_file *t, size_t i);     /* of tensor i o
 uint64_t tensor_sum(const struct tensor_file *t, size_t block);
 /* A descriptor of the very file that is mapped, not of another that took its name since; -1 if there is none. */
 int tensor_reopen(const struct tensor_file *t);
-size_t tensor_header_size(const struct tensor_file *t);         /* where the data begin in the file */
 
 #endif

@@ -518,12 +518,6 @@ tensor_sum(const struct tensor_file *t, size_t block)
 	return t->sum[block];
 }
 
-size_t
-tensor_header_size(const struct tensor_file *t)
-{
-	return t->n_header;
-}
-
 int
 tensor_reopen(const struct tensor_file *t)
 {

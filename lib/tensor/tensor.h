@@ -69,7 +69,7 @@ int tensor_put(struct tensor_writer *w, const void *at, size_t n_byte, struct fa
 int tensor_commit(struct tensor_writer *w, struct fault *f);
 void tensor_abort(struct tensor_writer *w);             /* the old file stays; NULL is allowed */
 /* A file that grows: all tensors of old (one of ours) are declared before any other, and put before any other. Their
-   bytes are copied by the system, their checksums taken over, and the permissions of the file. */
+   bytes are copied, their checksums taken over, and the permissions of the file. */
 void tensor_declare_file(struct tensor_writer *w, const struct tensor_file *old);
 /* Its metadata, but the writer's own and what is set already. */
 void tensor_set_meta_file(struct tensor_writer *w, const struct tensor_file *old);
