@@ -229,7 +229,7 @@ foretell(struct cells *c, double temperature)
 	c->most_told = -INFINITY;
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double most = 0, log_n = a->query[c->i].bonus ? log_n_bonus(c, k, temperature, &most) : c->log_n[k];
-		c->log_told[k] = log_n + most / temperature + steep * c->u[k] + .5 * steep * steep * c->v[k];
+		c->log_told[k] = log_n + most / temperature + pool_index_foretold(steep, c->u[k], c->v[k]);
 		c->most_told = c->log_told[k] > c->most_told ? c->log_told[k] : c->most_told;
 	}
 	memcpy(c->told, c->u, x->n_cell * sizeof *c->told);
@@ -246,7 +246,7 @@ foretell(struct cells *c, double temperature)
 	}
 }
 
-/* The same at half the sharpness, as the probes of an index have it: the spread counts a quarter of what it does above. */
+/* The same at half the sharpness. */
 static void
 foretell_half(struct cells *c)
 {
@@ -256,7 +256,7 @@ foretell_half(struct cells *c)
 
 	for (size_t k = 0; k < x->n_cell; k++) {
 		double most = 0, log_n = a->query[c->i].bonus ? log_n_bonus(c, k, c->temperature, &most) : c->log_n[k];
-		l[k] = log_n + .5 * (most / c->temperature + steep * c->u[k]) + .125 * steep * steep * c->v[k];
+		l[k] = log_n + .5 * most / c->temperature + pool_index_foretold(.5 * steep, c->u[k], c->v[k]);
 		top = l[k] > top ? l[k] : top;
 	}
 	memcpy(c->told_half, c->u, x->n_cell * sizeof *c->told_half);

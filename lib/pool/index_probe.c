@@ -233,9 +233,10 @@ line_up(const struct made *m, size_t p, size_t g, const float *u, const float *v
 	double sharp = pool_index_sharp(g), all[N_RULE];
 
 	for (size_t c = 0; c < o->n_cell; c++) {
-		double n = o->start[c + 1] - o->start[c], l = sharp * (u[c] - m->reference[p]), w = .5 * sharp * sharp * v[c];
-		cell[c] = (struct foretold){ m->mass[(c * N_SHARP + g) * N_PROBE + p], { n * exp(fmin(l + w, 600)),
-		    n * exp(fmin(.5 * l + .25 * w, 600)), n }, (uint32_t)c };
+		double n = o->start[c + 1] - o->start[c], along = u[c] - m->reference[p];
+		cell[c] = (struct foretold){ m->mass[(c * N_SHARP + g) * N_PROBE + p],
+		    { n * exp(fmin(pool_index_foretold(sharp, along, v[c]), 600)),
+		    n * exp(fmin(pool_index_foretold(.5 * sharp, along, v[c]), 600)), n }, (uint32_t)c };
 	}
 	qsort(cell, o->n_cell, sizeof *cell, by_told);
 	cell[o->n_cell] = (struct foretold){ 0, {0}, UINT32_MAX };

@@ -84,6 +84,13 @@ struct pool_index {
 	   the true mass of all rows; with rule 1 that at half the sharpness, and with rule 2 their rows, of what all cells have. */
 	const uint8_t *rule;            /* [SHARPS][SHARES + 1], the last of each for found */
 };
+/* ln of what is foretold of a row of a cell, on the mean: of exp(sharp q.x), with u = q.mean and v = sum q^2 spread of the cell. Probes
+   and queries foretell by this one function, at half the sharpness too. */
+static inline double
+pool_index_foretold(double sharp, double u, double v)
+{
+	return sharp * u + .5 * sharp * sharp * v;
+}
 /* The index of the largest segment that has one. 1 with *out filled in, its bytes verified, 0: there is none, -1 with *f set. */
 int pool_index(struct pool *p, struct pool_index *out, struct fault *f);
 /* What places [from, from + n) of that index hold: rows as they are kept, and row [n], their numbers less that of the first.
