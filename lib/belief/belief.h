@@ -84,7 +84,7 @@ void belief_encode(const struct belief *b, struct buf *out);
 int belief_decode(struct belief *b, const void *at, size_t n, struct fault *f);
 
 /* The posterior: a snapshot, to be computed once per user and batch.
-   cost: O(n^2 dim + n^3) from n observations, O(dim^3) from sums; of grades up to 9 times that. */
+   cost: O(n^2 dim + n^3) from n observations, O(dim^3) from sums; of grades up to 10 times that. */
 struct belief_posterior;
 struct belief_posterior *belief_posterior_new(size_t dim);
 void belief_posterior_free(struct belief_posterior *p);
