@@ -9,7 +9,7 @@
 #include "base/thread.h"
 #include "mat/mat.h"
 
-enum { N_ROUND = 6 };
+enum { N_ROUND = 12 };
 
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
 static const double READ_MOST = .25;
@@ -90,6 +90,36 @@ keep_read(struct cells *c, double certificate)
 	s->certificate = certificate;
 }
 
+/* A sample of n rows bounds what is left by mean + by_variance + last, of which last is a share of what may be left: the more are
+   drawn, the smaller. */
+struct sample {
+	size_t n;
+	double last;
+};
+static const struct sample few = { 1024, .5 }, more = { 4096, .25 }, many = { 16384, .125 };
+
+/* Drawing costs little beside what was read. */
+static const struct sample *
+sample_for(size_t n_read)
+{
+	return n_read < 1 << 15 ? &few : n_read < 1 << 18 ? &more : &many;
+}
+
+/* After a sample that could not bound what is unread by left: a larger one that probably can, or NULL. */
+static const struct sample *
+larger_sample(const struct sample *s, double mean, double bound, double left, size_t n_read)
+{
+	const struct sample *next = s == &few ? &more : &many;
+	double by_variance = bound - mean - s->last * left;
+
+	for (; s != next && next->n < n_read; s = next, next = &many) {
+		by_variance *= sqrt((double)s->n / (double)next->n);
+		if (1.05 * mean + by_variance + next->last * left < left)
+			return next;
+	}
+	return NULL;
+}
+
 /* 1: the answer is there; 0: reading all is better; -1: a fault. */
 static int
 by_cells(struct cells *c)
@@ -97,6 +127,7 @@ by_cells(struct cells *c)
 	struct attend *a = c->a;
 	struct settled *at = &a->settled[c->i];
 	double epsilon = a->set.epsilon, delta = a->set.delta, deeper = 1;
+	const struct sample *sample = &few;
 	size_t share = 0;
 
 	while (share < POOL_INDEX_SHARES && pool_index_share(share) > epsilon / 2)
@@ -129,9 +160,11 @@ by_cells(struct cells *c)
 			cells_sum(c, best, temperature, &of_cells, &of_all);
 		}
 		double allowed = epsilon / (1 - epsilon) * of_all * (1 - 1e-5), p = pool_index_share(share);
-		double by_probes = p / (1 - p) * of_cells, part = delta / 4 * exp2(-(double)round), by_sample;
-		double most = (allowed - by_probes) * .5 * 3 * (CELLS_DRAW - 1) / (7 * log(2 / part));
-		if (cells_draw(c, best, temperature, most, part, round, &by_sample) < 0)
+		double by_probes = p / (1 - p) * of_cells, left = allowed - by_probes, part = delta / 4 * exp2(-(double)round), mean, by_sample;
+		if (sample->n < sample_for(c->n)->n)
+			sample = sample_for(c->n);
+		double most = sample->last * left * 3 * (double)(sample->n - 1) / (7 * log(2 / part));
+		if (cells_draw(c, best, temperature, most, part, round, sample->n, &mean, &by_sample) < 0)
 			return -1;
 		if (by_probes + by_sample <= allowed) {
 			if (attend_settle_query(a, c->i, c->w) < 0 || cells_blend(c) < 0)
@@ -139,7 +172,11 @@ by_cells(struct cells *c)
 			keep_read(c, (by_probes + by_sample) / (by_probes + by_sample + of_all * (1 - 1e-5)));
 			return 1;
 		}
-		deeper /= 4;
+		const struct sample *larger = larger_sample(sample, mean, by_sample, left, c->n);
+		if (larger)
+			sample = larger;
+		else
+			deeper *= fmin(.75, fmax(.25, (.95 - sample->last) * left / mean));
 	}
 	return r > 0 ? 0 : r;
 }

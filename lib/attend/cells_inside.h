@@ -12,7 +12,7 @@
 #include "attend/inside.h"
 #include "pool/pool.h"
 
-enum { CELLS_SMALL = 8 * TILE_ROWS, CELLS_DRAW = 1024, CELLS_BIN = 1024, CELLS_PER_NAT = 4 };
+enum { CELLS_SMALL = 8 * TILE_ROWS, CELLS_BIN = 1024, CELLS_PER_NAT = 4 };
 
 struct piece {                  /* rows that lie together, of one cell if of any */
 	size_t at, n;                   /* in the lists of what was read */
@@ -93,7 +93,8 @@ int cells_blend(struct cells *c);
 
 /* -- cells_draw.c -- */
 /* *bound is of the sum of min(Y, most p) over the unread, Y = exp((l - best) / T), p the chance of a row, but for a chance of
-   delta. -1: a row could not be read. */
-int cells_draw(struct cells *c, double best, double temperature, double most, double delta, uint64_t round, double *bound);
+   delta, by n_draw rows; *mean is that sum on the mean. -1: a row could not be read. */
+int cells_draw(struct cells *c, double best, double temperature, double most, double delta, uint64_t round, size_t n_draw, double *mean,
+    double *bound);
 
 #endif
