@@ -9,7 +9,7 @@
 #include "base/thread.h"
 #include "mat/mat.h"
 
-enum { N_ROUND = 12 };
+enum { N_ROUND = 12, MEET = 1024 };
 
 /* Cells lie apart: beyond this share of the rows, reading all of them one after the other is as fast. */
 static const double READ_MOST = .25;
@@ -181,6 +181,20 @@ by_cells(struct cells *c)
 	return r > 0 ? 0 : r;
 }
 
+/* q.m and sum q^2 v of some cells. */
+static void
+meet_cells(void *arg, size_t task, size_t worker)
+{
+	const struct cells *c = arg;
+	const struct attend *a = c->a;
+	const struct pool_index *x = a->pool.index;
+	size_t dim = a->pool.dim, from = task * MEET, n = x->n_cell - from < MEET ? x->n_cell - from : MEET;
+
+	(void)worker;
+	a->kernel->scores(ATTEND_F16, x->centre + from * dim, NULL, n, dim, a->q + c->i * a->n_pad, 1, c->u + from, 0);
+	a->kernel->scores(ATTEND_BF16, x->spread + from * dim, NULL, n, dim, c->square, 1, c->v + from, 0);
+}
+
 static void
 query_of(struct attend *a, size_t i, size_t worker, size_t n_thread)
 {
@@ -200,8 +214,7 @@ query_of(struct attend *a, size_t i, size_t worker, size_t n_thread)
 	memset(c->is_read, 0, x->n_cell);
 	for (size_t d = 0; d < a->n_pad; d++)
 		c->square[d] = q[d] * q[d];
-	a->kernel->scores(ATTEND_F16, x->centre, NULL, x->n_cell, a->pool.dim, q, 1, c->u, 0);
-	a->kernel->scores(ATTEND_BF16, x->spread, NULL, x->n_cell, a->pool.dim, c->square, 1, c->v, 0);
+	thread_for(n_thread, (x->n_cell + MEET - 1) / MEET, meet_cells, c);
 	a->sparse[i].is_sparse = by_cells(c) > 0;
 }
 
@@ -269,6 +282,8 @@ attend_cells_free(struct cells *cells, size_t n_thread)
 		free(c->score);
 		free(c->weight);
 		free(c->add);
+		free(c->draw);
+		free(c->draw_sum);
 	}
 	free(cells);
 }

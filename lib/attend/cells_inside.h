@@ -45,7 +45,10 @@ struct cells {                  /* of one worker, or of all of them for a single
 	float *score, *weight;          /* [n] */
 	double *add;                    /* [n], alpha U_c, where the query has a bonus */
 	size_t n, n_row_cap, n_score_cap, n_weight_cap, n_add_cap;
-	size_t n_drawn;
+	/* the sample */
+	struct draw *draw;
+	double (*draw_sum)[2];
+	size_t n_draw_cap, n_draw_sum_cap, n_drawn;
 	struct attend_heap heap;
 	struct attend_item *kept;       /* [n_top] */
 	/* the query at hand */
