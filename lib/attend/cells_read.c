@@ -271,7 +271,7 @@ blend_piece(struct cells *c, struct piece *p, struct worker *w)
 		return attend_rows_are_impossible(a, w, c->row[p->at] / TILE_ROWS);
 	total_add(&w->total[c->i], sum);
 	for (size_t t = 0; t < n_top; t++)
-		weight[w->some[t]] = attend_top_weight(a, c->i,
+		weight[w->some[t]] = attend_weight_of(at,
 		    at->in_order[attend_first_from(at->in_order, at->n_in_order, c->row[p->at + w->some[t]])].logit);
 	memset(part, 0, a->n_pad * sizeof *part);
 	for (size_t done = 0; done < p->n; done += s.n) {
