@@ -9,8 +9,6 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { BLOCK_ROWS = 128 };      /* whose weights are summed in floating point */
-
 double
 attend_beta(size_t n_row, size_t dim, double score_sd)
 {
@@ -197,14 +195,6 @@ attend_first_fault(const struct attend *a, struct fault *f)
 	return -1;
 }
 
-static size_t
-tile_end(const struct attend *a, size_t tile)
-{
-	size_t end = (tile + 1) * TILE_ROWS;
-
-	return end < a->pool.n_row ? end : a->pool.n_row;
-}
-
 /* -- sums in whole numbers -- */
 
 void
@@ -231,7 +221,7 @@ attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile
 {
 	struct fault f;
 
-	fault(&f, EX_DATAERR, "pool: rows %zu to %zu hold numbers that no unit row has", tile * TILE_ROWS, tile_end(a, tile) - 1);
+	fault(&f, EX_DATAERR, "pool: rows %zu to %zu hold numbers that no unit row has", tile * TILE_ROWS, attend_tile_end(a, tile) - 1);
 	return keep_fault(w, tile, &f);
 }
 
@@ -249,273 +239,6 @@ attend_z_is_possible(const float *z, size_t dim)
 	for (size_t d = 0; d < dim; d++)
 		right &= fabsf(z[d]) <= 2 * TILE_ROWS;
 	return right;
-}
-
-/* -- the two passes -- */
-
-/* s_j = q.x_j of one tile for every query. */
-static void
-score_tile(void *arg, size_t tile, size_t worker)
-{
-	struct attend *a = arg;
-	struct worker *w = &a->worker[worker];
-	size_t dim = a->pool.dim, from = tile * TILE_ROWS, end = tile_end(a, tile), n_query = a->n_query - a->first;
-	struct attend_span s;
-
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-			return;
-		float *score = attend_weight_at(a, a->first, j);
-		const float *q = a->q + a->first * a->n_pad;
-		if (s.type == ATTEND_F32 || n_query < 4) {
-			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS);
-			continue;
-		}
-		a->kernel->scores(ATTEND_F32, attend_widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS);
-		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
-			for (size_t k = 0; k < s.n; k++)
-				score[i * TILE_ROWS + k] *= s.scale[k];
-	}
-	for (size_t i = a->first; i < a->n_query; i++)
-		a->most[i * a->n_tile + tile] = a->kernel->largest(attend_weights(a, i, tile), end - from);
-}
-
-/* The heaviest rows go in by their logits in double. */
-static void
-set_aside(struct attend *a, size_t i, size_t from, size_t end)
-{
-	const struct attend_item *by_row = a->settled[i].in_order;
-	size_t n = a->settled[i].n_in_order;
-
-	for (size_t t = attend_first_from(by_row, n, from); t < n && by_row[t].row < end; t++)
-		*attend_weight_at(a, i, by_row[t].row) = -FLT_MAX;
-}
-
-struct row_source {
-	struct attend *a;
-	struct worker *w;
-	size_t task;
-};
-
-static const float *
-row_of(void *arg, size_t row)
-{
-	struct row_source *s = arg;
-
-	return attend_row(s->a, row, s->w->row, s->w, s->task);
-}
-
-/* The best rows of a query in order, and its temperature. */
-int
-attend_settle_query(struct attend *a, size_t i, struct worker *w)
-{
-	struct row_source source = { a, w, i };
-	const struct attend_query *query = &a->query[i];
-	struct attend_item *top = a->top + i * a->n_top;
-
-	if (query->user_mean && query->n_scratch > w->n_scratch) {
-		w->scratch = xrealloc(w->scratch, query->n_scratch, sizeof *w->scratch);
-		w->n_scratch = query->n_scratch;
-	}
-	if (attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row_of, &source, w->f, w->scratch, &a->settled[i]) < 0)
-		return -1;
-	if (!isfinite(a->settled[i].best) || !isfinite(a->settled[i].temperature))
-		return attend_rows_are_impossible(a, w, top[0].row / TILE_ROWS);
-	struct attend_item *by_row = a->by_row + i * a->n_top;
-	memcpy(by_row, top, a->n_top * sizeof *top);
-	qsort(by_row, a->n_top, sizeof *by_row, attend_by_row);
-	a->settled[i].in_order = by_row;
-	a->settled[i].n_in_order = a->n_top;
-	return 0;
-}
-
-static void
-settle(void *arg, size_t i, size_t worker)
-{
-	struct attend *a = arg;
-
-	if (attend_find_top(a, i, &a->worker[worker]) < 0 || attend_settle_query(a, i, &a->worker[worker]) < 0)
-		return;
-	set_aside(a, i, 0, a->pool.n_row);
-}
-
-/* exp((l - best) / T) of a row that was scored again. */
-static float
-weight_of_top(const struct settled *at, double logit)
-{
-	double l = (logit - at->best) / at->temperature;
-
-	return l > LOGIT_FLOOR ? (float)exp(l) : 0;
-}
-
-float
-attend_top_weight(const struct attend *a, size_t i, double logit)
-{
-	return weight_of_top(&a->settled[i], logit);
-}
-
-/* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. */
-static int
-weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, struct worker *w)
-{
-	const struct settled *at = &a->settled[i];
-	double sum[2];
-
-	for (size_t j = from; j < end; j += BLOCK_ROWS) {
-		a->kernel->weigh(attend_weight_at(a, i, j), add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, a->set.beta,
-		    at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
-		if (!attend_sum_is_possible(sum))
-			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
-		total_add(&w->total[i], sum);
-	}
-	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
-		*attend_weight_at(a, i, at->in_order[t].row) = attend_top_weight(a, i, at->in_order[t].logit);
-	return 0;
-}
-
-static void pass_one(struct attend *a, size_t tile, struct worker *w);
-
-/* Of one query, most rows of a tile weigh enough for z: told from their scores, where no bonus is added. */
-static int
-is_heavy(const struct attend *a, size_t i, size_t tile)
-{
-	const struct settled *at = &a->settled[i];
-	const float *score = attend_weights(a, i, tile), least = (float)((at->best + at->temperature * log(a->w_least)) / a->set.beta);
-	size_t n = tile_end(a, tile) - tile * TILE_ROWS;
-	uint32_t n_heavy = 0;
-
-	for (size_t j = 0; !a->query[i].bonus && j < n; j++)
-		n_heavy += score[j] >= least;
-	return n_heavy > n / 2;
-}
-
-/* Weights of one tile for every query, and their part of z. Last tiles first: what the scores came from is still near. */
-static void
-blend_tile(void *arg, size_t task, size_t worker)
-{
-	struct attend *a = arg;
-	struct worker *w = &a->worker[worker];
-	size_t tile = a->n_tile - 1 - task, from = tile * TILE_ROWS, end = tile_end(a, tile);
-	struct attend_span s;
-
-	/* all that is read anyway may as well be scored again: the rows pass once, in their order */
-	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile)) {
-		pass_one(a, tile, w);
-		return;
-	}
-	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
-	for (size_t i = a->first; i < a->n_query; i++) {
-		if (!a->query[i].bonus) {
-			if (weigh_rows(a, i, from, end, NULL, w) < 0)
-				return;
-			continue;
-		}
-		for (size_t j = from; j < end; j += s.n) {
-			if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-				return;
-			for (size_t k = 0; k < s.n; k++)
-				w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
-		}
-		if (weigh_rows(a, i, from, end, w->add, w) < 0)
-			return;
-	}
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-			return;
-		attend_blend_span(a, j, &s, w);
-	}
-	for (size_t i = a->first; i < a->n_query; i++) {
-		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
-			attend_rows_are_impossible(a, w, tile);
-			return;
-		}
-		total_add_z(w->total[i].z, w->part + i * a->n_pad, a->pool.dim);
-	}
-}
-
-/* One query: rows are scored, weighed and blended a block after the other, while memory brings the next. */
-static int
-pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last, struct worker *w)
-{
-	const float w_least = (float)a->w_least;
-	const struct settled *at = &a->settled[i];
-	float *score = attend_weight_at(a, i, from);
-	size_t dim = a->pool.dim, top = attend_first_from(at->in_order, at->n_in_order, from);
-	struct attend_span s;
-
-	if (attend_span_of(a, from, end - from, w, from / TILE_ROWS, &s) < 0)
-		return -1;
-	/* all but blocks in which a row is set aside, or which are of two segments */
-	if (s.n == end - from && (top == at->n_in_order || at->in_order[top].row >= end)) {
-		const struct kernel_pass p = { a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, w_least };
-		double sum[2];
-		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
-			w->add[k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
-		a->kernel->pass(&p, s.type, s.x, s.scale, s.n, dim, a->query[i].bonus ? w->add : NULL, score, w->part + i * a->n_pad, sum);
-		if (!attend_sum_is_possible(sum))
-			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
-		total_add(&w->total[i], sum);
-		return 0;
-	}
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
-			return -1;
-		a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q + i * a->n_pad, 1, score + (j - from), 0);
-		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
-			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
-	}
-	set_aside(a, i, from, end);
-	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w) < 0)
-		return -1;
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
-			return -1;
-		size_t n_some = attend_list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
-		/* the other half of the next block; while the scores were taken memory was asked for the first */
-		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * attend_type_size(s.type) : NULL;
-		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, dim, w->near, w->part + i * a->n_pad, later);
-	}
-	return 0;
-}
-
-/* A tile of one query. */
-static void
-pass_one(struct attend *a, size_t tile, struct worker *w)
-{
-	size_t i = a->first, end = tile_end(a, tile);
-	float *part = w->part + i * a->n_pad;
-
-	memset(part, 0, a->n_pad * sizeof *part);
-	for (size_t j = tile * TILE_ROWS; j < end; j += BLOCK_ROWS)
-		if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
-			return;
-	if (!attend_z_is_possible(part, a->pool.dim))
-		attend_rows_are_impossible(a, w, tile);
-	else
-		total_add_z(w->total[i].z, part, a->pool.dim);
-}
-
-static void
-pass_tile(void *arg, size_t tile, size_t worker)
-{
-	struct attend *a = arg;
-
-	if (a->n_query - a->first == 1) {
-		pass_one(a, tile, &a->worker[worker]);
-		return;
-	}
-	score_tile(a, tile, worker);
-	for (size_t i = a->first; i < a->n_query; i++)
-		set_aside(a, i, tile * TILE_ROWS, tile_end(a, tile));
-	blend_tile(a, a->n_tile - 1 - tile, worker);
-}
-
-/* Queries whose best rows are known are scored, weighed and blended tile by tile. */
-int
-attend_one_pass(struct attend *a, struct fault *f)
-{
-	thread_for(a->set.n_thread, a->n_tile, pass_tile, a);
-	return attend_first_fault(a, f);
 }
 
 /* What all threads found of query i, in the first one's total. */
@@ -542,7 +265,7 @@ attend_finish(const struct settled *at, const struct total *all, struct attend_i
 
 	/* Entropy needs no logarithm of a weight: with e_j = exp(l_j), - sum A ln A = ln sum e - sum e l / sum e. */
 	for (size_t j = 0; j < n_top; j++) {
-		top[j].weight = weight_of_top(at, top[j].logit);
+		top[j].weight = attend_weight_of(at, top[j].logit);
 		total += top[j].weight;
 		sum_el += top[j].weight * ((top[j].logit - at->best) / at->temperature);
 	}
@@ -610,34 +333,6 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 	return 0;
 }
 
-static void
-settle_one(void *arg, size_t task, size_t worker)
-{
-	struct attend *a = arg;
-
-	settle(a, a->first + task, worker);
-}
-
-int
-attend_score_pass(struct attend *a, struct fault *f)
-{
-	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
-	return attend_first_fault(a, f);
-}
-
-/* All scores, then the best rows and with them T, then weights and z. */
-static int
-two_passes(struct attend *a, struct fault *f)
-{
-	if (attend_score_pass(a, f) < 0)
-		return -1;
-	thread_for(a->set.n_thread, a->n_query - a->first, settle_one, a);
-	if (attend_first_fault(a, f) < 0)
-		return -1;
-	thread_for(a->set.n_thread, a->n_tile, blend_tile, a);
-	return attend_first_fault(a, f);
-}
-
 /* With sketches: each query by itself, as far as it leads. 1: all are done, 0: none is. */
 static int
 run_by_bound(struct attend *a, size_t n_query, struct fault *f)
@@ -659,7 +354,7 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 		/* the one query alone, in the place that it has */
 		a->first = i;
 		a->n_query = i + 1;
-		int r = how == 2 ? two_passes(a, f) : attend_one_pass(a, f);
+		int r = how == 2 ? attend_two_passes(a, f) : attend_one_pass(a, f);
 		a->first = 0;
 		a->n_query = n_query;
 		if (r < 0)
@@ -681,7 +376,7 @@ run_the_rest(struct attend *a, size_t n_query, struct fault *f)
 		a->first = i;
 		a->n_query = end;
 		if (!is_done)
-			r = two_passes(a, f);
+			r = attend_two_passes(a, f);
 	}
 	a->first = 0;
 	a->n_query = n_query;

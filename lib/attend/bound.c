@@ -171,7 +171,7 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = first; k < last; k++)
 			if (b->row[from + k] == at->in_order[t].row - from)
-				weight[k] = attend_top_weight(a, b->i, at->in_order[t].logit);
+				weight[k] = attend_weight_of(&a->settled[b->i], at->in_order[t].logit);
 	memset(part, 0, a->n_pad * sizeof *part);
 	for (size_t j = from; j < end && n_left > first; j += s.n) {
 		size_t n_here = 0;

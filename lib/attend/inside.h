@@ -90,6 +90,15 @@ attend_type_size(enum attend_type type)
 	return type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2;
 }
 
+/* The row behind a tile's last. */
+static inline size_t
+attend_tile_end(const struct attend *a, size_t tile)
+{
+	size_t end = (tile + 1) * TILE_ROWS;
+
+	return end < a->pool.n_row ? end : a->pool.n_row;
+}
+
 /* Of query i. */
 float *attend_weights(const struct attend *a, size_t i, size_t tile);
 float *attend_weight_at(const struct attend *a, size_t i, size_t row);
@@ -129,7 +138,8 @@ int attend_settle(const struct attend_settings *set, const struct attend_query *
     struct settled *out);
 double attend_bonus_of(const struct attend_settings *set, const struct attend_query *query, size_t n_cluster, uint32_t cluster);
 
-float attend_top_weight(const struct attend *a, size_t i, double logit);
+/* exp((logit - best) / T) of a row that was scored again. */
+float attend_weight_of(const struct settled *at, double logit);
 /* The first of rows sorted by row that is not before row. */
 size_t attend_first_from(const struct attend_item *by_row, size_t n, size_t row);
 int attend_sum_is_possible(const double sum[2]);
@@ -149,9 +159,12 @@ void attend_cells_free(struct cells *cells, size_t n_thread);
 void attend_finish(const struct settled *at, const struct total *all, struct attend_item *top, size_t n_top, size_t dim, float *z,
     double *sum, struct attend_result *out);
 int attend_begin(struct attend *a, size_t n_query, const struct attend_query *query, struct fault *f);
+/* -- pass.c -- */
 /* All scores. Then, the best rows being known, weights and z tile by tile. */
 int attend_score_pass(struct attend *a, struct fault *f);
 int attend_one_pass(struct attend *a, struct fault *f);
+/* All scores, then the best rows and with them T, then weights and z. */
+int attend_two_passes(struct attend *a, struct fault *f);
 struct total *attend_gather(struct attend *a, size_t i);
 
 #endif

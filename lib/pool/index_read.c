@@ -145,9 +145,11 @@ pool_index_kept(struct pool *p, size_t from, size_t n, struct pool_kept *out, co
 		return -1;
 	*out = (struct pool_kept){ .store = s->store, .x = x, .scale = s->index_scale ? s->index_scale + from : NULL, .n = n };
 	*row = s->index_row + from;
+	uint32_t most = 0;
 	for (size_t i = 0; i < n; i++)
-		if ((*row)[i] >= s->n)
-			return fault(f, EX_DATAERR, "%s: damaged: the index names row %u of %zu", tensor_path(s->file), (*row)[i], s->n);
+		most = (*row)[i] > most ? (*row)[i] : most;
+	if (n > 0 && most >= s->n)
+		return fault(f, EX_DATAERR, "%s: damaged: the index names row %u of %zu", tensor_path(s->file), most, s->n);
 	return 0;
 }
 

@@ -415,15 +415,16 @@ main(int argc, char *argv[])
 	memset(blocks, 0, (n_row + 15) / 16 * mat_sketch_block(dim));
 	thread_for(n_thread, (n_row + 1023) / 1024, sketch_rows, NULL);
 	type = ATTEND_F32;
-	pool.sketch = sketch;
-	printf("%-7s %-9s %9s %9s %9s %9s %12s\n", "epsilon", "user", "ms", "of read", "of f32", "read", "certificate");
-	static const double epsilon[] = { 0, 1e-3, 1e-2 };
-	for (size_t e = 0; e < 3; e++)
-		for (size_t who = 0; who < 3; who++) {
-			/* the third: strangers whose attention is not widened */
+	printf("%-7s %-18s %9s %9s %9s %9s %9s %12s\n", "epsilon", "user", "ms", "of read", "of bare", "rows read", "of bytes", "certificate");
+	static const double epsilon[] = { -1, 0, 1e-3, 1e-2 };
+	double bare[4] = {0};
+	for (size_t e = 0; e < 4; e++)
+		for (size_t who = 0; who < 4; who++) {
+			/* strangers and known users, then both without widening; first of a pool without sketch */
 			struct attend_settings s = set;
-			s.epsilon = epsilon[e];
-			s.kappa = who == 2 ? 0 : set.kappa;
+			s.epsilon = fmax(0, epsilon[e]);
+			s.kappa = who >= 2 ? 0 : set.kappa;
+			pool.sketch = epsilon[e] < 0 ? NULL : sketch;
 			double ms = 0, of_read = 0, share = 0, certificate = 0, one;
 			enum { SOME = 8 };
 			for (size_t i = 0; i < SOME; i++) {
@@ -434,8 +435,11 @@ main(int argc, char *argv[])
 				certificate = fmax(certificate, result[0].certificate);
 				attend_free(j.a);
 			}
-			printf("%-7g %-9s %9.2f %9.2f %9.2f %9.4f %12.2g\n", epsilon[e], who == 0 ? "stranger" : who == 1 ? "known" : "kappa 0",
-			    ms, of_read, ms / f32_ms[who % 2], share, certificate);
+			if (epsilon[e] < 0)
+				bare[who] = ms;
+			double row = (double)dim * sizeof *x, bytes = share < 1 ? (double)mat_sketch_block(dim) / 16 / row + share : 1;
+			printf("%-7.3g %-9s %-8s %9.2f %9.2f %9.2f %9.4f %9.3f %12.2g%s\n", s.epsilon, who % 2 ? "known" : "stranger",
+			    who >= 2 ? "kappa 0" : "", ms, of_read, ms / bare[who], share, bytes, certificate, epsilon[e] < 0 ? "  bare" : "");
 			fflush(stdout);
 		}
 	return 0;
