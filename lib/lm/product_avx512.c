@@ -7,14 +7,12 @@
 #define NAME avx512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
 typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));
-typedef uint32_t wide_words __attribute__((vector_size(64)));
-typedef uint16_t wide_halves __attribute__((vector_size(32), aligned(2), may_alias));
 #define VEC wide
-#define VEC_HALF wide_halves
-#define VEC_WORD wide_words
 #define VEC_N 16
 #define VEC_FMA(a, b, c) ((wide)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define VEC_SET1(x) ((wide)_mm512_set1_ps(x))
+#define VEC_OF_BF16(at) ((wide)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(at))), 16))
+#define VEC_KEEP(v) __asm__("" : "+v"(v))
 #define ONE_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #define TILE_VEC 6
 #define DOT_X 4

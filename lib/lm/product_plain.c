@@ -7,11 +7,11 @@ typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t quad_words __attribute__((vector_size(16)));
 typedef uint16_t quad_halves __attribute__((vector_size(8), aligned(2), may_alias));
 #define VEC quad
-#define VEC_HALF quad_halves
-#define VEC_WORD quad_words
 #define VEC_N 4
 #define VEC_FMA(a, b, c) ((a) * (b) + (c))
 #define VEC_SET1(x) ((quad){ 0 } + (x))
+#define VEC_OF_BF16(at) ((quad)(__builtin_convertvector(*(const quad_halves *)(at), quad_words) << 16))
+#define VEC_KEEP(v) (void)0
 #define ONE_FMA(a, b, c) ((a) * (b) + (c))
 #define TILE_VEC 2
 #define DOT_X 1
