@@ -12,7 +12,7 @@ typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
 #define VEC_FMA(a, b, c) ((octet)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define VEC_SET1(x) ((octet)_mm256_set1_ps(x))
 #define VEC_OF_BF16(at) ((octet)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(at))), 16))
-#define VEC_KEEP(v) __asm__("" : "+x"(v))
+#define KEEP(v) __asm__("" : "+x"(v))
 #define ONE_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #define TILE_VEC 3
 #define DOT_X 2

@@ -12,7 +12,7 @@ typedef float wide __attribute__((vector_size(64), aligned(4), may_alias));
 #define VEC_FMA(a, b, c) ((wide)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define VEC_SET1(x) ((wide)_mm512_set1_ps(x))
 #define VEC_OF_BF16(at) ((wide)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(at))), 16))
-#define VEC_KEEP(v) __asm__("" : "+v"(v))
+#define KEEP(v) __asm__("" : "+v"(v))
 #define ONE_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #define TILE_VEC 6
 #define DOT_X 4

@@ -12,7 +12,7 @@ typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 #define VEC_FMA(a, b, c) ((quad)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 #define VEC_SET1(x) ((quad)vdupq_n_f32(x))
 #define VEC_OF_BF16(at) ((quad)vshll_n_u16(vld1_u16(at), 16))
-#define VEC_KEEP(v) __asm__("" : "+w"(v))
+#define KEEP(v) __asm__("" : "+w"(v))
 #define ONE_FMA(a, b, c) __builtin_fmaf(a, b, c)
 #define TILE_VEC 6
 #define DOT_X 2

@@ -11,7 +11,7 @@ typedef uint16_t quad_halves __attribute__((vector_size(8), aligned(2), may_alia
 #define VEC_FMA(a, b, c) ((a) * (b) + (c))
 #define VEC_SET1(x) ((quad){ 0 } + (x))
 #define VEC_OF_BF16(at) ((quad)(__builtin_convertvector(*(const quad_halves *)(at), quad_words) << 16))
-#define VEC_KEEP(v) (void)0
+#define KEEP(v) (void)0
 #define ONE_FMA(a, b, c) ((a) * (b) + (c))
 #define TILE_VEC 2
 #define DOT_X 1
