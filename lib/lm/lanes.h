@@ -8,12 +8,9 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define HAS_CLONES
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#define CLONES_NARROW __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define CLONES
-#define CLONES_NARROW
 #endif
 #define INLINE static inline __attribute__((always_inline))
 

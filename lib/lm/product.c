@@ -1,4 +1,8 @@
-/* Products with a matrix of any type. */
+/* Products with a matrix of any type.
+
+   Numbers that lie by input are summed in parts of about PART inputs, each as product_loops.h has it; to the bias come the sums of
+   the parts, one after the other. Of a matrix that lies by output an output is one inner product. So the bits of a row of LM_FEW
+   or fewer depend neither on the rows beside it nor on threads; more rows get those of sgemm. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +11,12 @@
 #include "base/thread.h"
 #include "lm/fit_inside.h"
 #include "lm/lanes.h"
+#include "lm/product_loops.h"
 #include "lm/run_inside.h"
 #include "mat/mat.h"
 
 enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so that threads do not show */
 	PART = 192, WIDTH = 4096,       /* inputs and outputs of a task where it is cut by both */
-	AHEAD = 8,                      /* rows of a matrix that are asked for before they are needed */
 	SPARE = 256,                    /* numbers: 1 KiB */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
 
@@ -36,200 +40,16 @@ struct product {
 	int is_table;
 	size_t n_part, n_strip;         /* the cut by inputs and outputs */
 	struct lm_work *work;
+	const struct lm_loops *loops;
 };
 
-typedef uint32_t words __attribute__((vector_size(64)));
-typedef uint16_t halves __attribute__((vector_size(32), aligned(2), may_alias));
-INLINE const void *
+static const void *
 number_at(const void *w, size_t i, int is_bf16)
 {
 	return is_bf16 ? (const void *)((const uint16_t *)w + i) : (const void *)((const float *)w + i);
 }
 
-/* A macro, as vectors are no arguments that every processor passes alike. */
-#define LOAD_LANES(w, i, is_bf16) \
-	((is_bf16) ? (lanes)(__builtin_convertvector(*(const halves *)((const uint16_t *)(w) + (i)), words) << 16) : \
-	*(const lanes *)((const float *)(w) + (i)))
-
-INLINE float
-load_one(const void *w, size_t i, int is_bf16)
-{
-	return is_bf16 ? of_bf16(((const uint16_t *)w)[i]) : ((const float *)w)[i];
-}
-
-/* -- matrices that lie by input: y = X W
-
-   Every output is summed in one order, whatever the number of rows, threads or lanes: in parts of about PART inputs; within a
-   part four products make (a + b) + (c + d), which is added to what there is; what remains of four comes one by one. So the
-   result of a row does not depend on the rows beside it. What is needed next is asked for in time: a processor foresees one
-   stream of memory, not eight. */
-
-#define FOUR(a, k) ((a(k) + a((k) + 1)) + (a((k) + 2) + a((k) + 3)))
-
-/* One row: y [n_out] = x [n] W [n][n_out of stride]; y stays in the cache, and eight rows of W meet it at a time. */
-INLINE void
-one_row(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
-    float *restrict y)
-{
-	size_t i = 0;
-
-	memset(y, 0, n_out * sizeof *y);
-	for (; i + 8 <= n; i += 8) {
-		const void *at = number_at(w, i * stride, is_bf16), *next = i + 16 <= n ? number_at(at, 8 * stride, is_bf16) : at;
-		const float *xi = x + i;
-		size_t o = 0;
-		for (; o + LANES <= n_out; o += LANES) {
-			for (size_t k = 0; k < 8 && (!is_bf16 || o % (2 * LANES) == 0); k++)
-				__builtin_prefetch(number_at(next, k * stride + o, is_bf16), 0, 2);
-#define PRODUCT(k) xi[k] * LOAD_LANES(at, (k) * stride + o, is_bf16)
-			lanes sum = *(lanes *)(y + o) + FOUR(PRODUCT, 0);
-			*(lanes *)(y + o) = sum + FOUR(PRODUCT, 4);
-#undef PRODUCT
-		}
-		for (; o < n_out; o++) {
-#define PRODUCT(k) xi[k] * load_one(at, (k) * stride + o, is_bf16)
-			float sum = y[o] + FOUR(PRODUCT, 0);
-			y[o] = sum + FOUR(PRODUCT, 4);
-#undef PRODUCT
-		}
-	}
-	for (size_t o = 0; i + 4 <= n && o < n_out; o++) {
-#define PRODUCT(k) x[i + (k)] * load_one(w, (i + (k)) * stride + o, is_bf16)
-		y[o] += FOUR(PRODUCT, 0);
-#undef PRODUCT
-	}
-	for (i = n / 4 * 4; i < n; i++)
-		for (size_t o = 0; o < n_out; o++)
-			y[o] += x[i] * load_one(w, i * stride + o, is_bf16);
-}
-
-/* The columns that do not fill a vector. */
-INLINE void
-last_columns(const void *restrict w, int is_bf16, size_t n, size_t n_out, size_t stride, const float *restrict x,
-    size_t n_row, float *restrict y, size_t y_stride, size_t n_y)
-{
-	for (size_t r = 0; r < n_y; r++)
-		for (size_t o = 0; o < n_out; o++) {
-			float sum = 0;
-			size_t i = 0;
-			for (; i + 4 <= n; i += 4) {
-				const float *xi = x + i * n_row + r;
-				const void *at = number_at(w, i * stride + o, is_bf16);
-#define PRODUCT(k) xi[(k) * n_row] * load_one(at, (k) * stride, is_bf16)
-				sum += FOUR(PRODUCT, 0);
-#undef PRODUCT
-			}
-			for (; i < n; i++)
-				sum += x[i * n_row + r] * load_one(w, i * stride + o, is_bf16);
-			y[r * y_stride + o] = sum;
-		}
-}
-
-CLONES static void
-row_f32(const void *restrict w, size_t n, size_t n_out, size_t stride, const float *restrict x, float *restrict y)
-{
-	one_row(w, 0, n, n_out, stride, x, y);
-}
-CLONES static void
-row_bf16(const void *restrict w, size_t n, size_t n_out, size_t stride, const float *restrict x, float *restrict y)
-{
-	one_row(w, 1, n, n_out, stride, x, y);
-}
-
-/* -- matrices that lie by output: inner products, summed in 16 lanes, then the lanes by halves; here too the result of a row
-   is its own */
-
-INLINE float
-dot_one(const void *restrict w, int is_bf16, size_t n, const float *restrict x)
-{
-	lanes sum = { 0 };
-	size_t i = 0;
-
-	for (; i + LANES <= n; i += LANES)
-		sum += *(const lanes *)(x + i) * LOAD_LANES(w, i, is_bf16);
-	float all = fold(&sum);
-	for (; i < n; i++)
-		all += x[i] * load_one(w, i, is_bf16);
-	return all;
-}
-
-/* Both by vectors of 16 floats where a processor has 32 such registers, else by those of 8: what is twice as long as a register
-   a compiler keeps in memory. */
-#ifdef HAS_CLONES
-#define TILED(f) f##_wide
-#define TARGETED __attribute__((target("arch=x86-64-v4")))
-#define VEC lanes
-#define VEC_HALF halves
-#define VEC_WORD words
-#define VEC_N 16
-#define FEW_VEC 4
-#define SOME_VEC 2
-#define MANY_ROW 16
-#define MANY_VEC 1
-#define DOT_TILE 4
-#include "lm/product_tiles.inc"
-
-static int
-is_wide(void)
-{
-	return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-}
-#else
-#define rows_f32_wide rows_f32_narrow
-#define rows_bf16_wide rows_bf16_narrow
-#define dots_f32_wide dots_f32_narrow
-#define dots_bf16_wide dots_bf16_narrow
-#define is_wide() 0
-#endif
-typedef float octet __attribute__((vector_size(32), aligned(4), may_alias));
-typedef uint32_t octet_words __attribute__((vector_size(32)));
-typedef uint16_t octet_halves __attribute__((vector_size(16), aligned(2), may_alias));
-#define TILED(f) f##_narrow
-#define TARGETED CLONES_NARROW
-#define VEC octet
-#define VEC_HALF octet_halves
-#define VEC_WORD octet_words
-#define VEC_N 8
-#define FEW_VEC 2
-#define SOME_VEC 1
-#define MANY_ROW 8
-#define MANY_VEC 1
-#define DOT_TILE 2
-#include "lm/product_tiles.inc"
-
-/* Whole numbers: exact, in any order, on any processor. |w| <= 127, |x| <= WHOLE: 2^31 is not reached in 2^11 n. */
-CLONES static int32_t
-dot_i8(const int8_t *restrict w, const int16_t *restrict x, size_t n)
-{
-	int32_t sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += (int16_t)w[i] * x[i];
-	return sum;
-}
-
-/* The same of four rows of x, n apart. */
-CLONES static void
-dot4_i8(const int8_t *restrict w, const int16_t *restrict x, size_t stride, size_t n, int32_t sum[4])
-{
-	int32_t a = 0, b = 0, c = 0, d = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		int16_t v = w[i];
-		a += v * x[i];
-		b += v * x[stride + i];
-		c += v * x[2 * stride + i];
-		d += v * x[3 * stride + i];
-	}
-	sum[0] = a;
-	sum[1] = b;
-	sum[2] = c;
-	sum[3] = d;
-}
-
-enum { WHOLE = 8191, RUN = 2048 };      /* numbers whose products surely fit: 2048 * 127 * 8191 < 2^31 */
-
-/* Rounding to the nearest by adding what leaves no bits below 1: |x| <= WHOLE is far below 2^22. */
+/* Rounding to the nearest by adding what leaves no bits below 1: |x| <= LM_WHOLE is far below 2^22. */
 CLONES static void
 to_whole(const float *x, size_t n, int16_t *out, float *scale)
 {
@@ -245,12 +65,12 @@ to_whole(const float *x, size_t n, int16_t *out, float *scale)
 		most = lane[k] > most ? lane[k] : most;
 	for (; i < n; i++)
 		most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-	*scale = most / WHOLE;
-	float inverse = most > 0 ? WHOLE / most : 0;
+	*scale = most / LM_WHOLE;
+	float inverse = most > 0 ? LM_WHOLE / most : 0;
 	for (i = 0; i < n; i++) {
 		float w = x[i] * inverse;
 		w = w == w ? w : 0;             /* what is no number */
-		w = w > WHOLE ? WHOLE : w < -WHOLE ? -WHOLE : w;
+		w = w > LM_WHOLE ? LM_WHOLE : w < -LM_WHOLE ? -LM_WHOLE : w;
 		out[i] = (int16_t)(int32_t)(w + 0x1.8p23f - 0x1.8p23f);
 	}
 }
@@ -261,33 +81,18 @@ static void
 whole_outputs(const struct product *p, size_t from, size_t n_out)
 {
 	const struct lm_matrix *w = p->w;
-	const int16_t *whole = p->work->whole;
+	float value[LM_FEW * COLUMNS];
 
-	for (size_t o = from; o < from + n_out; o++) {
-		const int8_t *at = (const int8_t *)w->at + o * w->n_in;
-		for (size_t i = 0; o + AHEAD < from + n_out && i < w->n_in; i += 64)
-			__builtin_prefetch(at + AHEAD * w->n_in + i, 0, 2);
-		for (size_t r = 0; r < p->n; r += 4) {
-			size_t n = p->n - r < 4 ? p->n - r : 4;
-			double sum[4] = { 0 };
-			for (size_t i = 0; i < w->n_in; i += RUN) {
-				size_t n_run = w->n_in - i < RUN ? w->n_in - i : RUN;
-				const int16_t *x = whole + r * w->n_in + i;
-				int32_t part[4];
-				if (n == 4)
-					dot4_i8(at + i, x, w->n_in, n_run, part);
-				else
-					for (size_t k = 0; k < n; k++)
-						part[k] = dot_i8(at + i, x + k * w->n_in, n_run);
-				for (size_t k = 0; k < n; k++)
-					sum[k] += part[k];
-			}
-			for (size_t k = 0; k < n; k++) {
-				float *y = &p->y[(r + k) * w->n_out + o];
-				float value = (float)(sum[k] * p->work->scale[r + k] * w->scale[o]) + (p->b ? p->b[o] : 0);
-				*y = p->after == LM_ADD ? *y + value : value;
-			}
-		}
+	p->loops->whole((const int8_t *)w->at + from * w->n_in, w->scale + from, w->n_in, n_out, p->work->whole, p->work->scale, p->n,
+	    value, COLUMNS);
+	for (size_t r = 0; r < p->n; r++) {
+		float *y = p->y + r * w->n_out + from, *sum = value + r * COLUMNS;
+		if (p->b)
+			fit_add(sum, p->b + from, n_out);
+		if (p->after == LM_ADD)
+			fit_add(y, sum, n_out);
+		else
+			memcpy(y, sum, n_out * sizeof *y);
 	}
 }
 
@@ -358,12 +163,9 @@ columns(void *arg, size_t task, size_t worker)
 		multiply(p, from, n_out);
 	else if (w->type == LM_I8)
 		whole_outputs(p, from, n_out);
-	else if (is_wide())
-		(w->type == LM_BF16 ? dots_bf16_wide : dots_f32_wide)(number_at(w->at, from * w->n_in, w->type == LM_BF16), w->n_in, n_out,
-		    p->x, p->n, p->y + from, w->n_out);
 	else
-		(w->type == LM_BF16 ? dots_bf16_narrow : dots_f32_narrow)(number_at(w->at, from * w->n_in, w->type == LM_BF16), w->n_in,
-		    n_out, p->x, p->n, p->y + from, w->n_out);
+		p->loops->by_output(number_at(w->at, from * w->n_in, w->type == LM_BF16), w->type == LM_BF16, w->n_in, n_out, p->x, p->n,
+		    p->y + from, w->n_out);
 	if (p->after == LM_GELU)
 		for (size_t r = 0; r < p->n; r++)
 			fit_gelu_value(p->y + r * w->n_out + from, n_out);
@@ -406,18 +208,8 @@ patch(void *arg, size_t task, size_t worker)
 		to = n_out;
 
 	(void)worker;
-	for (size_t r = 0; r < p->n; r += 16) {
-		size_t n_y = p->n - r < 16 ? p->n - r : 16;
-		float *y = sums_at(p, k, r) + o;
-		const float *x = p->x + r * w->n_in + i;
-		const void *at = number_at(w->at, i * n_out + o, w->type == LM_BF16);
-		if (n_y == 1)
-			(w->type == LM_BF16 ? row_bf16 : row_f32)(at, n, to - o, n_out, x, y);
-		else if (is_wide())
-			(w->type == LM_BF16 ? rows_bf16_wide : rows_f32_wide)(at, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
-		else
-			(w->type == LM_BF16 ? rows_bf16_narrow : rows_f32_narrow)(at, n, to - o, n_out, x, w->n_in, n_y, y, n_out);
-	}
+	p->loops->by_input(number_at(w->at, i * n_out + o, w->type == LM_BF16), w->type == LM_BF16, n, to - o, n_out, p->x + i, w->n_in,
+	    p->n, sums_at(p, k, 0) + o, n_out);
 }
 
 /* What patches made is added up, row by row in strips of COLUMNS. */
@@ -460,6 +252,8 @@ product(struct product *p)
 	const struct lm_matrix *w = p->w;
 	struct lm_work *work = p->work;
 	size_t n_thread = w->n_in * w->n_out < TINY ? 1 : work->n_thread;
+
+	p->loops = lm_loops_at(0);
 
 	if (w->type == LM_I8 && p->n <= LM_FEW) {
 		work->whole = room(work->whole, &work->n_whole, p->n * w->n_in, sizeof *work->whole);
