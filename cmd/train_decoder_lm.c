@@ -71,7 +71,8 @@ take_numbers(struct teaching *t, struct fault *f)
 		if (tensor_get(t->init->file, name, TENSOR_ANY, part[i].n_dim, part[i].shape, &at, f) < 0)
 			status = -1;
 		else if (tensor_to_f32(&at, 0, part[i].n, t->numbers + part[i].from) < 0)
-			status = fault(f, EX_DATAERR, "%s: tensor %s: expected floating-point numbers", t->set->init_path, name);
+			status = fault(f, EX_DATAERR, "%s: tensor %s: expected floating-point numbers, as hare-train convert --type f32 "
+			    "makes them", t->set->init_path, name);
 	}
 	free(part);
 	return status;
@@ -128,6 +129,8 @@ decoder_open_lm(struct teaching *t, struct fault *f)
 	choose_shape(t);
 	if (t->init && check_init(t, f) < 0)
 		return -1;
+	if (t->set->frozen && t->shape.n_prefix == 0)
+		return fault(f, EX_USAGE, "--frozen: only the prefix would learn, and there is none (--prefix 0)");
 	t->n_number = lm_count(&t->shape);
 	t->numbers = xaligned(t->n_number, sizeof *t->numbers);
 	t->trial = xaligned(t->n_number, sizeof *t->trial);

@@ -38,7 +38,7 @@ train_average(float *mean, const float *numbers, size_t n, double keep)
 	float a = (float)(1 - keep);
 
 	for (size_t i = 0; i < n; i++)
-		mean[i] += a * (numbers[i] - mean[i]);
+		mean[i] = numbers[i] == mean[i] ? numbers[i] : mean[i] + a * (numbers[i] - mean[i]);   /* -0 stays -0 */
 }
 
 double

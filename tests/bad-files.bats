@@ -181,12 +181,13 @@ flip() {
 	printf "\\x$(printf %02x $((byte ^ 16)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# right_or_65 WHAT: argv gives the bytes in $BATS_TEST_TMPDIR/right, or 65 and one line
+# right_or_65 RIGHT WHAT: argv gives the bytes in the file RIGHT, or 65 and one line
 right_or_65() {
-	local got=0
+	local got=0 right=$1
+	shift
 	timeout 60 "${argv[@]}" > "$out" 2> "$err" || got=$?
 	if [ $got -eq 0 ]; then
-		cmp -s "$out" ../right || note "$1: another answer, and no word"
+		cmp -s "$out" "$right" || note "$1: another answer, and no word"
 		[ ! -s "$err" ] || note "$1: status 0, and $(cat "$err")"
 	else
 		[ $got -eq 65 ] || note "$1: status $got"
@@ -209,16 +210,19 @@ places() {
 @test "a MODEL or POOL with one bit altered gives the right answer or 65, everywhere" {
 	for f in model pool; do
 		cp $f ../whole
+		who=
+		for c in embed attend blend; do
+			[[ " $(reads $c) " == *" $f "* ]] || continue
+			who+=" $c"
+			call $c good.$c
+			"${argv[@]}" > ../right.$c
+		done
 		for at in $(places $f); do
 			flip $f $at
 			[ $f = model ] || { argv=(hare-pool check pool); told 65 'pool: *' "check of a pool altered at $at"; }
-			for c in embed attend blend; do
-				[[ " $(reads $c) " == *" $f "* ]] || continue
+			for c in $who; do
 				call $c good.$c
-				cp ../whole whole
-				"${argv[@]/#$f/whole}" > ../right
-				rm whole
-				right_or_65 "$c with $f altered at $at"
+				right_or_65 ../right.$c "$c with $f altered at $at"
 				[ $f = pool ] || [ -s "$err" ] || note "$c: a model altered at $at is taken"
 			done
 			cp ../whole $f
@@ -259,16 +263,17 @@ places() {
 			places="$places $((page + 4)) $((page + 3900)) $((page + 4095))"
 		fi
 	done
+	asked=('hare-state dump -s state' 'hare-attend -m model -p pool -s state good.attend')
+	for i in 0 1; do ${asked[i]} > ../right.$i; done
+	cp ../whole state
 	for at in $places; do
-		for argv in 'hare-state dump -s state' 'hare-attend -m model -p pool -s state good.attend'; do
-			argv=($argv)
-			"${argv[@]/#state/..\/whole}" > ../right
+		for i in 0 1; do
+			argv=(${asked[i]})
 			flip state $at
-			right_or_65 "${argv[0]} of a state altered at $at"
+			right_or_65 ../right.$i "${argv[0]} of a state altered at $at"
 			rm -f state-*
 			cp ../whole state
 		done
-		argv=(hare-state check -s state)
 		flip state $at
 		timeout 60 hare-state check -s state > "$out" 2> "$err" && [ ! -s "$err" ] || [ $? -eq 65 ] || note "check of a state altered at $at: not 65"
 		rm -f state-*
@@ -388,7 +393,7 @@ hare-state merge -o D/new many.state'
 		cp "$BATS_FILE_TMPDIR"/world/target.* .
 		rm -f new
 		argv=(bash -c "ulimit -f $limit; exec ${line//D\//./}")
-		contents > ../before
+		before=$(sums)
 		got=0
 		"${argv[@]}" > "$out" 2> "$err" || got=$?
 		[ $got -eq 75 ] || note "$line: status $got, $(cat "$err")"
@@ -413,14 +418,14 @@ hare-state merge -o D/new many.state'
 		[ "$target" = "$line" ] || cp "$BATS_FILE_TMPDIR/world/target.${target%% *}" disk
 		# 20 kB are left
 		head -c $(($(df --output=avail -B 1 disk | tail -1) - 20480)) /dev/zero > disk/ballast
-		(cd disk && contents > ../../before)
+		before=$(cd disk && sums)
 		got=0
 		${line//D\//disk/} > "$out" 2> "$err" || got=$?
 		[ $got -eq 75 ] || note "$line: status $got, $(cat "$err")"
 		[ "$(wc -l < "$err")" -eq 1 ] || note "$line: not one line: $(cat "$err")"
 		# sqlite may leave an empty log behind where it had no room for an index of it
 		[ -s disk/target.x-wal ] || rm -f disk/target.x-*
-		(cd disk && contents | diff ../../before -) > ../change || note "$line: $(cat ../change)"
+		same "$line" disk
 		rm disk/ballast
 		mount -o remount,size=20m disk
 		${line//D\//disk/} > "$out" 2> "$err" || note "$line, with room: status $?, $(cat "$err")"

@@ -35,7 +35,7 @@ setup() { enter_world; }
 			call $c good.$c
 			"${argv[@]}" > ../plain
 			[ ! -e target.$c ] || cp target.$c ../want
-			cp ../before/target.$c . 2> /dev/null || cp "$BATS_FILE_TMPDIR/world/target.$c" . 2> /dev/null || true
+			cp "$BATS_FILE_TMPDIR/world/target.$c" . 2> /dev/null || true
 			sed "1s/\b$column\b/elsewhere/" good.$c > in.csv
 			case $c in
 			fit | embed) call $c in.csv -c elsewhere ;;

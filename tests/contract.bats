@@ -330,7 +330,7 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 	LOCPATH=$BATS_TEST_TMPDIR
 	localedef -i de_DE -f UTF-8 "$LOCPATH/de_DE.UTF-8" 2> /dev/null || [ -e "$LOCPATH/de_DE.UTF-8/LC_NUMERIC" ] || skip 'no German locale can be made here'
 	# what the C library keeps of LOCPATH is no leak of ours
-	export LOCPATH ASAN_OPTIONS=detect_leaks=0
+	export LOCPATH ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0
 	export LC_ALL=de_DE.UTF-8 2> /dev/null
 	/usr/bin/python3 -c 'import locale; locale.setlocale(locale.LC_ALL, ""); assert locale.localeconv()["decimal_point"] == ","'
 	hare-embed -m skills.model -c query q.csv | cmp - x.csv
@@ -354,7 +354,7 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 }
 
 @test "many records pass in bounded memory, in every filter" {
-	export ASAN_OPTIONS=quarantine_size_mb=1        # else what was freed counts
+	export ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=1        # else what was freed counts
 	peak() { /usr/bin/python3 -c '
 import resource, subprocess, sys
 subprocess.run(sys.argv[2:], stdin=open(sys.argv[1], "rb"), stdout=subprocess.DEVNULL, check=True)

@@ -306,7 +306,7 @@ check_gradients(const char *what, struct lm_shape s, int with_prompts)
 	for (size_t p = 0; p < n_part; p++) {
 		double error = 0, size = 0;
 		/* all of small parts, else every so many, in all rows and columns */
-		size_t step_of = part[p].n > 80 ? part[p].n / 40 | 1 : 1;
+		size_t step_of = part[p].n > 80 ? part[p].n / CLAIM_SIZE(40, 8) | 1 : CLAIM_SIZE(1, 7);
 		for (size_t i = part[p].from; i < part[p].from + part[p].n; i += step_of) {
 			double at = exact[i], step = 1e-5;
 			exact[i] = at + step;

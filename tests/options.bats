@@ -56,7 +56,10 @@ calls() {
 
 @test "an option whose value is missing is exit 64 and names it, for every option" {
 	for p in $programs; do
-		$p --list-options > options
+		# what all verbs share is one table: of the program, or the first verb
+		$p --list-options | awk -F '\t' -v OFS='\t' '!shared[$3] { print } $3 ~ /^(vec|col|threads)$/ { shared[$3] = 1 }' > options
+		# a sanitizer sees nothing new in one more option of a table
+		case $BUILD in *asan*) awk -F '\t' '$4 != "-" && !seen[$1]++' options > one && mv one options ;; esac
 		while IFS=$'\t' read -r verb letter name argument; do
 			[ "$argument" != - ] || continue
 			[ "$verb" != - ] || verb=
