@@ -48,7 +48,7 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(ALL_CPPFLAGS) $(CFLAGS) $(CFLAGS_$*) -MMD -MP -c -o $@ $<
 # With the sanitizer of undefined behaviour these take a minute each: their memory is watched, and what they compute is compared
-# bit for bit with kernel_plain.c, which has both.
+# with kernel_plain.c, which has both.
 CFLAGS_lib/attend/kernel_avx2 = -fno-sanitize=undefined
 CFLAGS_lib/attend/kernel_avx512 = $(CFLAGS_lib/attend/kernel_avx2)
 

@@ -265,7 +265,7 @@ same(const struct attend_result *s, const struct attend_result *t)
 static void
 same_bytes(void)
 {
-	static struct attend_result one[N_QUERY], other[N_QUERY];
+	static struct attend_result one[N_QUERY], other[N_QUERY], wide[N_QUERY];
 	struct pool_index index;
 	struct fault f;
 	struct attend_query turned[N_QUERY];
@@ -299,6 +299,25 @@ same_bytes(void)
 		n_alone += same(&one[i], other);
 	}
 	claim(n_alone == 20, "so does a query alone");
+	/* broad attention held to little: many rows are read, and samples are large */
+	set.n_thread = 1;
+	set.beta = 25;
+	set.epsilon = .0005;
+	set.read_most = 1.1;
+	struct attend *broad = attend_new(&rows, &set, N_QUERY);
+	set.n_thread = 3;
+	struct attend *broad_alone = attend_new(&rows, &set, 1);
+	size_t n_large = 0;
+	attend_run(broad, N_QUERY, query, wide, &f);
+	for (size_t i = n_alone = 0; i < N_QUERY; i++) {
+		attend_run(broad_alone, 1, &query[i], other, &f);
+		n_alone += same(&wide[i], other);
+		n_large += wide[i].confidence < 1 && wide[i].read > .35;
+	}
+	claim(n_alone == N_QUERY && n_large >= N_QUERY / 6, "nor do threads show where a query reads much, as %zu of %d do", n_large,
+	    N_QUERY);
+	attend_free(broad);
+	attend_free(broad_alone);
 	/* draws are among what was read */
 	size_t row[5], n_good = 0;
 	double propensity[5], total = 0;

@@ -138,8 +138,8 @@ attend_weight_at(const struct attend *a, size_t i, size_t row)
 
 /* -- rows -- */
 
-static int
-keep_fault(struct worker *w, size_t task, const struct fault *f)
+int
+attend_keep_fault(struct worker *w, size_t task, const struct fault *f)
 {
 	if (task < w->fault_at) {
 		w->fault = *f;
@@ -154,10 +154,10 @@ attend_span_of(struct attend *a, size_t from, size_t n, struct worker *w, size_t
 	struct fault f;
 
 	if (a->pool.span)
-		return a->pool.span(a->pool.arg, from, n, out, &f) < 0 ? keep_fault(w, task, &f) : 0;
+		return a->pool.span(a->pool.arg, from, n, out, &f) < 0 ? attend_keep_fault(w, task, &f) : 0;
 	const float *rows = a->pool.rows(a->pool.arg, from, n, w->tile, &f);
 	if (!rows)
-		return keep_fault(w, task, &f);
+		return attend_keep_fault(w, task, &f);
 	*out = (struct attend_span){ ATTEND_F32, rows, NULL, a->cluster ? a->cluster + from : NULL, n };
 	return 0;
 }
@@ -169,7 +169,7 @@ attend_row(struct attend *a, size_t row, float *scratch, struct worker *w, size_
 	const float *x = a->pool.rows(a->pool.arg, row, 1, scratch, &f);
 
 	if (!x)
-		keep_fault(w, task, &f);
+		attend_keep_fault(w, task, &f);
 	return x;
 }
 
@@ -217,12 +217,12 @@ total_add_z(int64_t *to, const float *z, size_t dim)
 /* A file made wrong on purpose may hold rows of any length: what they add up to shows it before it leaves the range that
    whole numbers have. Returns -1. */
 int
-attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile)
+attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t task, size_t tile)
 {
 	struct fault f;
 
 	fault(&f, EX_DATAERR, "pool: rows %zu to %zu hold numbers that no unit row has", tile * TILE_ROWS, attend_tile_end(a, tile) - 1);
-	return keep_fault(w, tile, &f);
+	return attend_keep_fault(w, task, &f);
 }
 
 int

@@ -166,7 +166,7 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 	a->kernel->weigh(weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, a->set.beta, at->best,
 	    1 / at->temperature, LOGIT_FLOOR, sum);
 	if (!attend_sum_is_possible(sum))
-		return attend_rows_are_impossible(a, w, tile);
+		return attend_rows_are_impossible(a, w, tile, tile);
 	total_add(&w->total[b->i], sum);
 	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = first; k < last; k++)
@@ -186,7 +186,7 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 		n_left -= n_here;
 	}
 	if (!attend_z_is_possible(part, a->pool.dim))
-		return attend_rows_are_impossible(a, w, tile);
+		return attend_rows_are_impossible(a, w, tile, tile);
 	total_add_z(w->total[b->i].z, part, a->pool.dim);
 	return 0;
 }

@@ -30,8 +30,10 @@ read_first(struct cells *c)
 	const struct pool_index *x = c->a->pool.index;
 	size_t n_other = c->n;
 
+	if (!isfinite(c->most_told))    /* an index made wrong on purpose */
+		return 0;
 	for (double below = 1; c->n - n_other < 4 * c->a->n_top || c->heap.n < c->heap.n_max; below *= 2) {
-		if ((double)c->n > cells_read_most(c->a))
+		if ((double)c->n > cells_read_most(c->a) || below > 1e6)
 			return 0;
 		for (size_t k = 0; k < x->n_cell; k++)
 			if (!c->is_read[k] && c->log_told[k] >= c->most_told - below)
@@ -105,7 +107,7 @@ sample_for(size_t n_read)
 	return n_read < 1 << 15 ? &few : n_read < 1 << 18 ? &more : &many;
 }
 
-/* After a sample that could not bound what is unread by left: a larger one that probably can, or NULL. */
+/* After a sample that could not bound what is unread by left: a larger one that may well do it, or NULL. */
 static const struct sample *
 larger_sample(const struct sample *s, double mean, double bound, double left, size_t n_read)
 {
@@ -129,6 +131,7 @@ by_cells(struct cells *c)
 	double epsilon = a->set.epsilon, delta = a->set.delta, deeper = 1;
 	const struct sample *sample = &few;
 	size_t share = 0;
+	int has_to_read = 0;
 
 	while (share < POOL_INDEX_SHARES && pool_index_share(share) > epsilon / 2)
 		share++;
@@ -141,7 +144,7 @@ by_cells(struct cells *c)
 	for (uint64_t round = 0; r > 0 && round < N_ROUND; round++) {
 		double of_cells, of_all;
 		struct limits limits = { .n = 0 };
-			size_t n_before = c->n;
+		size_t n_before = c->n;
 		memcpy(c->kept, c->heap.item, a->n_top * sizeof *c->kept);
 		if (attend_settle_query(a, c->i, c->w) < 0)
 			return -1;
@@ -152,8 +155,12 @@ by_cells(struct cells *c)
 		cells_foretell(c, temperature);
 		double unit = exp(fmin(best / temperature - c->most_told, 600));        /* of sums, as told is */
 		cells_sum(c, best, temperature, &of_cells, &of_all);
-		if ((r = cells_read_down_to(c, &limits, deeper, of_cells * unit)) <= 0)
+		/* cells come in steps: deeper goes down until there is one more to read */
+		while ((r = cells_read_down_to(c, &limits, deeper, of_cells * unit)) > 0 && has_to_read && c->n == n_before && deeper > 1e-9)
+			deeper *= .75;
+		if (r <= 0)
 			return r;
+		has_to_read = 0;
 		if (c->n > n_before) {  /* T may have moved */
 			if (memcmp(c->kept, c->heap.item, a->n_top * sizeof *c->kept) != 0)
 				continue;
@@ -175,8 +182,10 @@ by_cells(struct cells *c)
 		const struct sample *larger = larger_sample(sample, mean, by_sample, left, c->n);
 		if (larger)
 			sample = larger;
-		else
+		else {
 			deeper *= fmin(.75, fmax(.25, (.95 - sample->last) * left / mean));
+			has_to_read = 1;
+		}
 	}
 	return r > 0 ? 0 : r;
 }
@@ -229,7 +238,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 {
 	const struct pool_index *x = a->pool.index;
 
-	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < CELLS_SMALL || a->n_top > a->pool.n_row / 16 ||
+	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < CELLS_SMALL || a->pool.n_row > UINT32_MAX || a->n_top > a->pool.n_row / 16 ||
 	    (double)(a->pool.n_row - x->n) > .25 * cells_read_most(a))
 		return 0;
 	if (!a->cells) {
@@ -252,7 +261,7 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 			c->kept = xcalloc(a->n_top, sizeof *c->kept);
 		}
 	}
-	/* threads share the queries, or the rows of the only one */
+	/* threads share the queries, or the rows of the only one: a few queries are not worth both */
 	if (n_query == 1)
 		query_of(a, 0, 0, a->set.n_thread);
 	else

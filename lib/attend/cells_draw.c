@@ -53,11 +53,11 @@ some_draws(void *arg, size_t task, size_t worker)
 	size_t n = g->n - task * CHUNK < CHUNK ? g->n - task * CHUNK : CHUNK;
 	struct attend_span span[CHUNK];
 	const uint32_t *row;
+	double sum = 0, square = 0;
 
-	g->sum[task][0] = g->sum[task][1] = 0;
 	for (size_t k = 0; k < n; k++) {
 		struct piece p = { .n = 1, .from = draw[k].place, .cell = draw[k].cell };
-		if (cells_rows(c, w, &p, 0, &span[k], &row) < 0) {
+		if (cells_rows(c, w, c->n_thread > 1 ? task * CHUNK + k : c->i, &p, 0, &span[k], &row) < 0) {
 			__atomic_store_n(&c->has_failed, 1, __ATOMIC_RELAXED);
 			return;
 		}
@@ -66,9 +66,11 @@ some_draws(void *arg, size_t task, size_t worker)
 	}
 	for (size_t k = 0; k < n; k++) {
 		double part = of_draw(g, &draw[k], &span[k]);
-		g->sum[task][0] += part;
-		g->sum[task][1] += part * part;
+		sum += part;
+		square += part * part;
 	}
+	g->sum[task][0] = sum;
+	g->sum[task][1] = square;
 }
 
 int

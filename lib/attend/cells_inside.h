@@ -40,14 +40,15 @@ struct cells {                  /* of one worker, or of all of them for a single
 	unsigned char *is_read;         /* [n_cell]: or will be by the next cells_read() */
 	uint32_t *cell;                 /* [n_cell], scratch */
 	struct piece *piece;
-	size_t n_piece, n_piece_cap, n_piece_read, n_piece_summed;
+	size_t n_piece, n_piece_cap;
+	size_t n_piece_read, n_piece_summed;    /* have scores; have sums for best and at_temperature */
 	uint32_t *row;                  /* [n], of the pool */
 	float *score, *weight;          /* [n] */
 	double *add;                    /* [n], alpha U_c, where the query has a bonus */
 	size_t n, n_row_cap, n_score_cap, n_weight_cap, n_add_cap;
 	/* the sample */
-	struct draw *draw;
-	double (*draw_sum)[2];
+	struct draw *draw;              /* [n_draw_cap] */
+	double (*draw_sum)[2];          /* [n_draw_sum_cap]: of the draws of a task */
 	size_t n_draw_cap, n_draw_sum_cap, n_drawn;
 	struct attend_heap heap;
 	struct attend_item *kept;       /* [n_top] */
@@ -88,7 +89,10 @@ void cells_plan(struct cells *c, size_t cell);
 void cells_plan_others(struct cells *c);
 /* Scores of what was planned; the best rows go to the heap. -1: a row could not be read. */
 int cells_read(struct cells *c);
-int cells_rows(struct cells *c, struct worker *w, const struct piece *p, size_t done, struct attend_span *s, const uint32_t **row);
+/* The rows of a piece from done on, or the first of them; until the next call, in w->tile if they are lent as copies. *row, their
+   numbers less that of the first indexed, is set for pieces of a cell. -1: the worker keeps the fault, of that task. */
+int cells_rows(struct cells *c, struct worker *w, size_t task, const struct piece *p, size_t done, struct attend_span *s,
+    const uint32_t **row);
 /* Sums of exp((l - best) / T) over what was read, that of cells, and that of all. */
 void cells_sum(struct cells *c, double best, double temperature, double *of_cells, double *of_all);
 /* Weights of what was read, their sums and z, in the totals of the workers. -1: so. */

@@ -9,56 +9,64 @@
 #include "base/thread.h"
 
 enum { N_SLOT = 1024,
-	FEW = 2048 };  /* rows that threads are not worth waking for */
-
-static int
-keep_fault(struct cells *c, struct worker *w, const struct fault *f)
-{
-	if (c->i < w->fault_at) {
-		w->fault = *f;
-		w->fault_at = c->i;
-	}
-	return -1;
-}
+	RUN = 8,                /* pieces of a task */
+	FEW = 2048 };           /* rows that threads are not worth waking for */
 
 int
-cells_rows(struct cells *c, struct worker *w, const struct piece *p, size_t done, struct attend_span *s, const uint32_t **row)
+cells_rows(struct cells *c, struct worker *w, size_t task, const struct piece *p, size_t done, struct attend_span *s,
+    const uint32_t **row)
 {
 	struct fault f;
 	struct attend *a = c->a;
 
 	if (p->cell == SIZE_MAX)
-		return attend_span_of(a, p->from + done, p->n - done, w, c->i, s);
+		return attend_span_of(a, p->from + done, p->n - done, w, task, s);
 	if (a->pool.indexed(a->pool.arg, p->from + done, p->n - done, s, row, &f) < 0)
-		return keep_fault(c, w, &f);
+		return attend_keep_fault(w, task, &f);
 	return 0;
 }
 
-/* do_piece(c, k, w) for every piece from the first on. -1: one of them failed, which its worker keeps. */
+/* Tasks are the queries, or of a single one its pieces: of several that fail the first is told. */
+static size_t
+task_of(const struct cells *c, const struct piece *p)
+{
+	return c->n_thread > 1 ? (size_t)(p - c->piece) : c->i;
+}
+
+/* do_piece() for every piece from the first on, next being the one that its thread does then, or NULL. -1: one of them failed,
+   which its worker keeps. */
 struct each {
 	struct cells *c;
 	size_t first;
-	int (*do_piece)(struct cells *c, struct piece *p, struct worker *w);
+	int (*do_piece)(struct cells *c, struct piece *p, const struct piece *next, struct worker *w);
 };
 
 static void
-one_piece(void *arg, size_t task, size_t worker)
+some_pieces(void *arg, size_t task, size_t worker)
 {
 	struct each *e = arg;
 	struct cells *c = e->c;
 
 	/* a query that is one thread's has that one's scratch */
-	if (e->do_piece(c, &c->piece[e->first + task], c->n_thread > 1 ? &c->a->worker[worker] : c->w) < 0)
-		__atomic_store_n(&c->has_failed, 1, __ATOMIC_RELAXED);
+	struct worker *w = c->n_thread > 1 ? &c->a->worker[worker] : c->w;
+	size_t end = e->first + (task + 1) * RUN;
+	if (end > c->n_piece)
+		end = c->n_piece;
+	for (size_t k = e->first + task * RUN; k < end; k++)
+		if (e->do_piece(c, &c->piece[k], k + 1 < end ? &c->piece[k + 1] : NULL, w) < 0) {
+			__atomic_store_n(&c->has_failed, 1, __ATOMIC_RELAXED);
+			return;
+		}
 }
 
 static int
-each_piece(struct cells *c, size_t first, int (*do_piece)(struct cells *c, struct piece *p, struct worker *w))
+each_piece(struct cells *c, size_t first,
+    int (*do_piece)(struct cells *c, struct piece *p, const struct piece *next, struct worker *w))
 {
 	struct each e = { c, first, do_piece };
 	size_t n = first < c->n_piece ? c->n - c->piece[first].at : 0;
 
-	thread_for(n < FEW ? 1 : c->n_thread, c->n_piece - first, one_piece, &e);
+	thread_for(n < FEW ? 1 : c->n_thread, (c->n_piece - first + RUN - 1) / RUN, some_pieces, &e);
 	return c->has_failed ? -1 : 0;
 }
 
@@ -73,11 +81,9 @@ ask_for(const void *at, size_t n_byte)
 
 /* The next piece begins somewhere else: what is needed of it first is asked for. All places lie in one array. */
 static void
-ask_for_next(const struct cells *c, const struct piece *p, const struct attend_span *s, const uint32_t *row)
+ask_for_next(const struct cells *c, const struct piece *p, const struct piece *next, const struct attend_span *s, const uint32_t *row)
 {
-	const struct piece *next = p + 1;
-
-	if (next == c->piece + c->n_piece || p->cell == SIZE_MAX || next->cell == SIZE_MAX)
+	if (!next || p->cell == SIZE_MAX || next->cell == SIZE_MAX)
 		return;
 	ptrdiff_t away = (ptrdiff_t)next->from - (ptrdiff_t)p->from, n_byte = (ptrdiff_t)(c->a->pool.dim * attend_type_size(s->type));
 	ask_for((const char *)s->x + away * n_byte, next->n * (size_t)n_byte);
@@ -103,7 +109,7 @@ put_bonus(struct cells *c, const struct piece *p)
 }
 
 static int
-score_piece(struct cells *c, struct piece *p, struct worker *w)
+score_piece(struct cells *c, struct piece *p, const struct piece *next, struct worker *w)
 {
 	struct attend *a = c->a;
 	const struct attend_query *query = &a->query[c->i];
@@ -113,10 +119,10 @@ score_piece(struct cells *c, struct piece *p, struct worker *w)
 	const uint32_t *row = NULL;
 
 	for (size_t done = 0; done < p->n; done += s.n) {
-		if (cells_rows(c, w, p, done, &s, &row) < 0)
+		if (cells_rows(c, w, task_of(c, p), p, done, &s, &row) < 0)
 			return -1;
 		if (done == 0)
-			ask_for_next(c, p, &s, row);
+			ask_for_next(c, p, next, &s, row);
 		a->kernel->scores(s.type, s.x, s.scale, s.n, a->pool.dim, a->q + c->i * a->n_pad, 1, c->score + p->at + done, 0);
 		for (size_t k = 0; k < s.n; k++)
 			c->row[p->at + done + k] = (uint32_t)(is_place ? a->pool.index->first + row[k] : p->from + done + k);
@@ -200,10 +206,11 @@ cells_plan_others(struct cells *c)
 /* -- sums -- */
 
 static int
-sum_piece(struct cells *c, struct piece *p, struct worker *w)
+sum_piece(struct cells *c, struct piece *p, const struct piece *next, struct worker *w)
 {
 	double sum[2];
 
+	(void)next;
 	memcpy(w->near, c->score + p->at, p->n * sizeof *c->score);
 	c->a->kernel->weigh(w->near, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, c->a->set.beta, c->best, 1 / c->at_temperature,
 	    LOGIT_FLOOR, sum);
@@ -218,7 +225,7 @@ cells_sum(struct cells *c, double best, double temperature, double *of_cells, do
 		c->n_piece_summed = 0;
 	c->best = best;
 	c->at_temperature = temperature;
-	each_piece(c, c->n_piece_summed, sum_piece);
+	(void)each_piece(c, c->n_piece_summed, sum_piece);      /* which does not fail */
 	c->n_piece_summed = c->n_piece;
 	*of_cells = *of_all = 0;
 	for (const struct piece *p = c->piece; p < c->piece + c->n_piece; p++) {
@@ -243,7 +250,7 @@ slot_of(const struct slots *s, uint32_t row)
 
 /* The best rows weigh what their logits in double say. */
 static int
-blend_piece(struct cells *c, struct piece *p, struct worker *w)
+blend_piece(struct cells *c, struct piece *p, const struct piece *next, struct worker *w)
 {
 	struct attend *a = c->a;
 	const struct settled *at = &a->settled[c->i];
@@ -268,22 +275,22 @@ blend_piece(struct cells *c, struct piece *p, struct worker *w)
 	a->kernel->weigh(weight, a->query[c->i].bonus ? c->add + p->at : NULL, p->n, a->set.beta, at->best, 1 / at->temperature,
 	    LOGIT_FLOOR, sum);
 	if (!attend_sum_is_possible(sum))
-		return attend_rows_are_impossible(a, w, c->row[p->at] / TILE_ROWS);
+		return attend_rows_are_impossible(a, w, task_of(c, p), c->row[p->at] / TILE_ROWS);
 	total_add(&w->total[c->i], sum);
 	for (size_t t = 0; t < n_top; t++)
 		weight[w->some[t]] = attend_weight_of(at,
 		    at->in_order[attend_first_from(at->in_order, at->n_in_order, c->row[p->at + w->some[t]])].logit);
 	memset(part, 0, a->n_pad * sizeof *part);
 	for (size_t done = 0; done < p->n; done += s.n) {
-		if (cells_rows(c, w, p, done, &s, &row) < 0)
+		if (cells_rows(c, w, task_of(c, p), p, done, &s, &row) < 0)
 			return -1;
 		if (done == 0)
-			ask_for_next(c, p, &s, row);
+			ask_for_next(c, p, next, &s, row);
 		size_t n_some = attend_list_heavy(weight + done, s.n, (float)a->w_least, w->some, w->near);
 		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, a->pool.dim, w->near, part, NULL);
 	}
 	if (!attend_z_is_possible(part, a->pool.dim))
-		return attend_rows_are_impossible(a, w, c->row[p->at] / TILE_ROWS);
+		return attend_rows_are_impossible(a, w, task_of(c, p), c->row[p->at] / TILE_ROWS);
 	total_add_z(w->total[c->i].z, part, a->pool.dim);
 	return 0;
 }
@@ -301,5 +308,7 @@ cells_blend(struct cells *c)
 		slots.row[slot] = (uint32_t)at->in_order[t].row;
 	}
 	c->weight = xgrow(c->weight, &c->n_weight_cap, c->n, sizeof *c->weight);
-	return each_piece(c, 0, blend_piece);
+	int r = each_piece(c, 0, blend_piece);
+	c->slots = NULL;
+	return r;
 }

@@ -105,6 +105,8 @@ float *attend_weight_at(const struct attend *a, size_t i, size_t row);
 /* Rows [from, from + n) or the first of them. -1: they could not be read, which the worker keeps if no task before failed. */
 int attend_span_of(struct attend *a, size_t from, size_t n, struct worker *w, size_t task, struct attend_span *out);
 const float *attend_row(struct attend *a, size_t row, float *scratch, struct worker *w, size_t task);
+/* The worker keeps *f, unless a task before failed. Returns -1. */
+int attend_keep_fault(struct worker *w, size_t task, const struct fault *f);
 int attend_first_fault(const struct attend *a, struct fault *f);
 void attend_fault_none(struct attend *a);
 
@@ -144,7 +146,7 @@ float attend_weight_of(const struct settled *at, double logit);
 size_t attend_first_from(const struct attend_item *by_row, size_t n, size_t row);
 int attend_sum_is_possible(const double sum[2]);
 int attend_z_is_possible(const float *z, size_t dim);
-int attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t tile);
+int attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t task, size_t tile);
 /* tau, T and the order of the best rows, which are in a->top. -1: a row could not be read. */
 int attend_settle_query(struct attend *a, size_t i, struct worker *w);
 /* Rows of query i in the order of bounds, until what is left weighs epsilon at most. 1: done, in the totals of the workers;

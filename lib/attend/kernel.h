@@ -59,7 +59,7 @@ struct attend_kernel {
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* score [n] becomes w, 0 where l is below floor (at least -80); add may be NULL; l above 80
-	   counts as 80 in w. sum: of w, and of w l. Returns the largest score. */
+	   counts as 80 in w. sum: of w, and of w l. */
 	void (*weigh)(float *score, const double *add, size_t n, double beta, double best, double t, double floor, double sum[2]);
 	float (*largest)(const float *score, size_t n);         /* n > 0 */
 	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */

@@ -77,7 +77,7 @@ attend_settle_query(struct attend *a, size_t i, struct worker *w)
 	if (attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row_of, &source, w->f, w->scratch, &a->settled[i]) < 0)
 		return -1;
 	if (!isfinite(a->settled[i].best) || !isfinite(a->settled[i].temperature))
-		return attend_rows_are_impossible(a, w, top[0].row / TILE_ROWS);
+		return attend_rows_are_impossible(a, w, top[0].row / TILE_ROWS, top[0].row / TILE_ROWS);
 	struct attend_item *by_row = a->by_row + i * a->n_top;
 	memcpy(by_row, top, a->n_top * sizeof *top);
 	qsort(by_row, a->n_top, sizeof *by_row, attend_by_row);
@@ -116,7 +116,7 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 		a->kernel->weigh(attend_weight_at(a, i, j), add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, a->set.beta,
 		    at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
 		if (!attend_sum_is_possible(sum))
-			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
+			return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
 		total_add(&w->total[i], sum);
 	}
 	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
@@ -177,7 +177,7 @@ blend_tile(void *arg, size_t task, size_t worker)
 	}
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
-			attend_rows_are_impossible(a, w, tile);
+			attend_rows_are_impossible(a, w, tile, tile);
 			return;
 		}
 		total_add_z(w->total[i].z, w->part + i * a->n_pad, a->pool.dim);
@@ -204,7 +204,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 			w->add[k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 		a->kernel->pass(&p, s.type, s.x, s.scale, s.n, dim, a->query[i].bonus ? w->add : NULL, score, w->part + i * a->n_pad, sum);
 		if (!attend_sum_is_possible(sum))
-			return attend_rows_are_impossible(a, w, from / TILE_ROWS);
+			return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
 		total_add(&w->total[i], sum);
 		return 0;
 	}
@@ -241,7 +241,7 @@ pass_one(struct attend *a, size_t tile, struct worker *w)
 		if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
 			return;
 	if (!attend_z_is_possible(part, a->pool.dim))
-		attend_rows_are_impossible(a, w, tile);
+		attend_rows_are_impossible(a, w, tile, tile);
 	else
 		total_add_z(w->total[i].z, part, a->pool.dim);
 }
