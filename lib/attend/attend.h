@@ -77,7 +77,8 @@ struct attend_pool {
 	/* Sketches of rows, in the same way; NULL: the rows have none. */
 	int (*sketch)(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f);
 	/* An index of rows (pool/pool.h), borrowed, and what places of it hold, with cluster NULL and row [n], their numbers less
-	   that of its first; NULL: there is none. Called from several threads. */
+	   that of its first; NULL: there is none. Called from several threads. Places lie in one array: what comes next is asked for
+	   by where it should be, which is a hint only. */
 	const struct pool_index *index;
 	int (*indexed)(void *arg, size_t from, size_t n, struct attend_span *out, const uint32_t **row, struct fault *f);
 	void *arg;
