@@ -2,7 +2,8 @@
 PREFIX = /usr/local
 BUILD = build
 CFLAGS = -O3 -g
-# without traps a choice between two numbers needs no branch, so that loops with one run on vectors; no result changes
+# without traps a choice between two numbers needs no branch, so that loops with one run on vectors;
+# no result changes, but for the sign of a zero that was made a whole number and a float again, which nothing here does
 WARN = -std=c11 -ffp-contract=off -fno-trapping-math -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith
 PKG_CONFIG = pkg-config
 PACKAGES = openblas sqlite3 jansson libcurl libutf8proc zlib libxxhash

@@ -67,6 +67,8 @@ same_rows(const float *y, size_t y_stride, const float *right, size_t n, size_t 
 		for (size_t o = n_out; o < y_stride; o++)
 			same &= y[r * y_stride + o] == 77;
 	}
+	for (size_t i = n * y_stride; i < ROWS * y_stride; i++)         /* nor is anything written behind them */
+		same &= y[i] == 77;
 	return same;
 }
 
@@ -97,9 +99,11 @@ check_size(const struct lm_loops *at, size_t n, size_t n_out)
 		whole[i] = (int8_t)(rng_below(&rng, 20) == 0 ? 127 : (int)rng_below(&rng, 255) - 127);
 	for (size_t i = 0; i < ROWS * n; i++)
 		wide[i] = (int16_t)(rng_below(&rng, 20) == 0 ? LM_WHOLE : (int)rng_below(&rng, 2 * LM_WHOLE + 1) - LM_WHOLE);
-	for (size_t i = 0; i < n && n_out > 0; i++) {           /* the largest sum that there is */
+	for (size_t i = 0; i < n && n_out > 0; i++) {           /* the largest sums that there are */
 		whole[i] = 127;
-		wide[i] = LM_WHOLE;
+		whole[(n_out - 1) * n + i] = n_out > 1 ? -127 : 127;
+		for (size_t r = 0; r < 4; r++)
+			wide[r * n + i] = LM_WHOLE;
 	}
 	for (size_t r = 0; r < ROWS; r++)
 		for (size_t i = 0; i < n; i++)

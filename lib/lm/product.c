@@ -178,9 +178,9 @@ part_at(const struct product *p, size_t k)
 	return k == p->n_part ? p->w->n_in : k * p->w->n_in / p->n_part / 8 * 8;
 }
 
-/* The sums of part k, row r. Of one row they lie so that what is stored into them never looks, by the last 12 bits of its
-   address, like what is read of W soon after: a processor would wait for the store. Strides of W are multiples of 1 KiB at
-   most sizes. */
+/* The sums of part k, row r. Of one row they lie so that what is stored into them never looks, by its place in 1 KiB,
+   like what is read of W soon after: a processor that compares the last 12 bits of two addresses would wait for the store. Strides
+   of W are multiples of 1 KiB at most sizes. */
 static float *
 sums_at(const struct product *p, size_t k, size_t r)
 {
