@@ -161,7 +161,7 @@ check_size(const struct lm_loops *at, size_t n, size_t n_out)
 int
 main(void)
 {
-	static const size_t size[][2] = { { 1, 1 }, { 5, 3 }, { 16, 24 }, { 64, 48 }, { 65, 23 }, { 203, 101 }, { 192, 130 }, { 2100, 31 } };
+	static const size_t size[][2] = { { 1, 1 }, { 5, 3 }, { 16, 24 }, { 64, 48 }, { 65, 23 }, { 203, 101 }, { 192, 130 }, { 64, 192 }, { 203, 203 }, { 2100, 31 } };
 	const struct lm_loops *at;
 
 	for (size_t i = 0; (at = lm_loops_at(i)); i++) {
