@@ -252,6 +252,18 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 	cmp one skills.pool
 }
 
+@test "what makes a file writes it into a pipe as well, where nothing can be synced: the same bytes" {
+	set -o pipefail
+	hare-embed fit -q -o /dev/stdout -c title,text skills.csv | cmp - skills.model
+	hare-pool build -m skills.model -o /dev/stdout skills.x.csv | cmp - skills.pool
+	mkfifo fifo
+	timeout 60 cat fifo > got &
+	hare-pool merge -o fifo skills.pool
+	wait $!
+	cmp got skills.pool
+	[ -p fifo ]
+}
+
 @test "every filter answers a record before the next one is written, alone and in a pipe of three" {
 	answers_at_once() {
 		local rows=$1 lines=$2 what=$3 row k got
