@@ -264,6 +264,31 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 	[ -p fifo ]
 }
 
+@test "a program that puts a file in place which is not as it was synced is seen by these tests" {
+	[ -n "${LD_PRELOAD:-}" ] || skip 'nosync.so is not loaded'
+	cat > put.py <<-'END'
+	import os, sys
+	out = open("temporary", "wb", buffering=0)
+	out.write(b"some")
+	if sys.argv[1] != "never": os.fsync(out.fileno())
+	if sys.argv[1] == "before": out.write(b" more")
+	getattr(os, sys.argv[2])("temporary", "place")
+	END
+	for put in rename link; do
+		for when in never before after; do
+			rm -f temporary place
+			got=0
+			(exec -a hare-python /usr/bin/python3 put.py $when $put) 2> "$err" || got=$?
+			if [ $when = after ]; then
+				[ $got -eq 0 ] && [ -e place ]
+			else
+				[ $got -ne 0 ] && [ ! -e place ]
+				grep -qx 'nosync: place was put in place unsynced' "$err"
+			fi
+		done
+	done
+}
+
 @test "every filter answers a record before the next one is written, alone and in a pipe of three" {
 	answers_at_once() {
 		local rows=$1 lines=$2 what=$3 row k got
