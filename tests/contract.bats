@@ -252,6 +252,43 @@ for r in csv.reader(open(sys.argv[1], newline="")):
 	cmp one skills.pool
 }
 
+@test "what makes a file writes it into a pipe as well, where nothing can be synced: the same bytes" {
+	set -o pipefail
+	hare-embed fit -q -o /dev/stdout -c title,text skills.csv | cmp - skills.model
+	hare-pool build -m skills.model -o /dev/stdout skills.x.csv | cmp - skills.pool
+	mkfifo fifo
+	timeout 60 cat fifo > got &
+	hare-pool merge -o fifo skills.pool
+	wait $!
+	cmp got skills.pool
+	[ -p fifo ]
+}
+
+@test "a program that puts a file in place which is not as it was synced is seen by these tests" {
+	[ -n "${LD_PRELOAD:-}" ] || skip 'nosync.so is not loaded'
+	cat > put.py <<-'END'
+	import os, sys
+	out = open("temporary", "wb", buffering=0)
+	out.write(b"some")
+	if sys.argv[1] != "never": os.fsync(out.fileno())
+	if sys.argv[1] == "before": out.write(b" more")
+	getattr(os, sys.argv[2])("temporary", "place")
+	END
+	for put in rename link; do
+		for when in never before after; do
+			rm -f temporary place
+			got=0
+			(exec -a hare-python /usr/bin/python3 put.py $when $put) 2> "$err" || got=$?
+			if [ $when = after ]; then
+				[ $got -eq 0 ] && [ -e place ]
+			else
+				[ $got -ne 0 ] && [ ! -e place ]
+				grep -qx 'nosync: place was put in place unsynced' "$err"
+			fi
+		done
+	done
+}
+
 @test "every filter answers a record before the next one is written, alone and in a pipe of three" {
 	answers_at_once() {
 		local rows=$1 lines=$2 what=$3 row k got

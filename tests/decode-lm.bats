@@ -76,7 +76,7 @@ python() {
 	learn=(hare-train decoder -q -m m -p p --layers 1 --heads 2 --tokens 300 --prefix 2 --steps 3 --batch 200 --held-out 0 --threads 1)
 	"${learn[@]}" -o second --dim 24 --seed 7
 	hare-decode -p p -s s -m given -m second -J z.csv > two
-	run ! cmp -s one two
+	run -1 cmp -s one two
 	hare-decode -p p -s s -m given -m second -J --threads 1 z.csv | cmp - two
 	"${learn[@]}" -o other --dim 16 --item-tokens 12
 	run -65 --separate-stderr hare-decode -p p -s s -m given -m other z.csv
@@ -89,7 +89,7 @@ python() {
 	hot=(--temperature 2 -J)
 	hare-decode -p p -m d "${hot[@]}" --seed 5 --threads 1 z.csv > one
 	hare-decode -p p -m d "${hot[@]}" --seed 5 --threads 2 z.csv | cmp - one
-	run ! cmp -s <(hare-decode -p p -m d "${hot[@]}" --seed 6 z.csv) one
+	run -1 cmp -s <(hare-decode -p p -m d "${hot[@]}" --seed 6 z.csv) one
 	for _ in 1 2 3 4; do tail -n 1 a.csv; done | cat <(head -1 a.csv) - > same.csv
 	[ "$(hare-decode -p p -m d "${hot[@]}" same.csv | sort -u | wc -l)" -gt 1 ]
 	[ "$(hare-decode -p p -m d -J --temperature 0 same.csv | sort -u | wc -l)" -eq 1 ]
@@ -154,7 +154,7 @@ python() {
 		{ head -1 z.csv; for _ in $(seq 40); do sed -n "2s/^ann/$who/p" z.csv; done; } |
 			hare-decode -p p -s s -m given -J --temperature 1 | jq -c .output > $who.out
 	done
-	run ! cmp -s ann.out bob.out
+	run -1 cmp -s ann.out bob.out
 	# without the state both are nobody
 	sed 's/^ann/bob/' z.csv | hare-decode -p p -m given -J --temperature 1 | jq -c .output > bob.out
 	hare-decode -p p -m given -J --temperature 1 z.csv | jq -c .output | cmp - bob.out
@@ -247,7 +247,7 @@ python() {
 	hare-decode -p p -m d --beam 4 --consensus 8 --threads 2 a.csv > two
 	cmp one two
 	[ "$(wc -l < one)" -eq "$(wc -l < a.csv)" ]
-	! grep -q ',$\|,""$' one
+	run -1 grep -q ',$\|,""$' one
 }
 @test "decode -m: options that do not go together, or are for something else" {
 	for wrong in '--blend' '--prompt' '--endpoint http://localhost:1' '--stream' '--cache c' '--system x' '--beam 2 --temperature 1' '--beam 65' '--consensus 4 --beam 1' '--consensus 4 --top-k 2' '--consensus 2000' \
@@ -310,7 +310,7 @@ python() {
 	hare-train distil -q -p p -o two "${few[@]}" --threads 2 < answered.csv
 	cmp one two
 	hare-train distil -q -p p -o two "${few[@]}" --seed 1 answered.csv
-	run ! cmp -s one two
+	run -1 cmp -s one two
 }
 @test "distil: silent; -v tells how well; records without answer, with ids that are not there, none at all" {
 	few=(--layers 1 --dim 16 --heads 2 --tokens 300 --steps 2 --batch 4 -o out)

@@ -56,7 +56,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	done
 	cmp out.1 out.2
 	hare-train decoder -q -m "$m" -o other "${small[@]}" --steps 12 --every 5 --seed 1 "$pairs"
-	! cmp -s out.1 other
+	run -1 cmp -s out.1 other
 }
 @test "decoder: a run that stopped and goes on gives the bytes of one that did not" {
 	hare-train decoder -q -m "$m" -o whole "${small[@]}" --steps 30 --every 7 "$pairs"
@@ -159,7 +159,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 		[ "$(grep -c '^step' <<< "$stderr")" -eq 2 ]
 		d="out$how" titles -o a.csv
 		[ "$(wc -l < a.csv)" -eq 13 ]
-		! grep -q ',$\|,""$' a.csv
+		run -1 grep -q ',$\|,""$' a.csv
 	done
 	run -65 --separate-stderr hare-train decoder -m "$m" -o out --init g/model.safetensors --steps 2 "$pairs"
 	[[ "$stderr" == *"has 200 places, expected 221"* ]]
@@ -194,7 +194,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	cmp a.csv b.csv
 	[ "$(head -n 1 a.csv)" = id,output ]
 	[ "$(tail -n +2 a.csv | cut -d, -f1 | tr '\n' ' ')" = "s11 s10 s9 s8 s7 s6 s5 s4 s3 s2 s1 s0 " ]
-	! grep -q ',$\|,""$' a.csv
+	run -1 grep -q ',$\|,""$' a.csv
 	iconv -f utf8 -t utf8 a.csv > /dev/null
 	sed 's/,[^,]*$/,/' "$at/inputs.csv" | sed '1s/.*/id,author,input,target/' > blind.csv
 	hare-eval titles -m "$d" --inputs blind.csv --profiles "$at/profiles.csv" --pool "$at/pool.csv" -o c.csv
@@ -202,13 +202,13 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 }
 @test "titles: what is written is of the input, and whose rows are given matters" {
 	titles -o own.csv; titles -o none.csv --profile-of none; titles -o other.csv --profile-of other
-	! cmp -s own.csv none.csv
-	! cmp -s own.csv other.csv
+	run -1 cmp -s own.csv none.csv
+	run -1 cmp -s own.csv other.csv
 	titles --beam 1 -o greedy.csv
 	[ "$(wc -l < greedy.csv)" -eq 13 ]
 	titles --beam 4 --length-power 1 --consensus 0 -o likeliest.csv
 	titles --beam 4 --length-power 1 --consensus 8 -o agreed.csv
-	! cmp -s likeliest.csv agreed.csv
+	run -1 cmp -s likeliest.csv agreed.csv
 }
 @test "titles: several DECODERs write together, the first with a MODEL; in any order, for any threads" {
 	hare-train decoder -q -m "$m" -o other "${small[@]}" --steps 40 --every 20 --threads 1 --seed 5 --no-model "$pairs"
@@ -216,7 +216,7 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	titles -m "$d" -o twice.csv
 	cmp one.csv twice.csv
 	titles -m other -o two.csv --threads 1
-	! cmp -s one.csv two.csv
+	run -1 cmp -s one.csv two.csv
 	titles -m other --threads 2 | cmp - two.csv
 	d=other titles -m "$d" --model "$m" | cmp - two.csv
 	hare-train decoder -q -m "$m" -o third "${small[@]}" --steps 3 --tokens 390 "$pairs"
@@ -263,6 +263,6 @@ titles() { hare-eval titles -m "$d" --inputs "$at/inputs.csv" --profiles "$at/pr
 	printf 'sample_id,item_id\n' > none.csv
 	hare-eval titles -m "$d" --inputs odd.csv --profiles none.csv --pool "$at/pool.csv" -o out.csv
 	[ "$(wc -l < out.csv)" -eq 4 ]
-	! grep -q ',$\|,""$' out.csv
+	run -1 grep -q ',$\|,""$' out.csv
 	iconv -f utf8 -t utf8 out.csv > /dev/null
 }

@@ -305,7 +305,8 @@ clicks_pool() {
 	base=("${clicks[@]}" --system hare --no-probes)
 	"${base[@]}" > a; "${base[@]}" --first-user 8 > b; "${base[@]}" --drift > c; "${base[@]}" --reward .3 > e
 	"${base[@]}" --split 1 > f; "${base[@]}" --split 2 > g
-	! cmp -s a b; ! cmp -s f g
+	run -1 cmp -s a b
+	run -1 cmp -s f g
 	/usr/bin/python3 -c 'import sys; a, c, e = map(float, sys.argv[1:]); assert e < a / 2 and c < a + .1, (a, c, e)' $(sum all < a) $(sum all < c) $(sum all < e)
 	run -65 --separate-stderr hare-eval simulate --world clicks -m "$d/m" -p "$d/p" --interests about::
 	[ "$stderr" = 'hare-eval: the pool keeps no column "tags": hare-pool build it from records that have one' ]

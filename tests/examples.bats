@@ -67,7 +67,7 @@ paste_page() {
 	[ "$1" != hare.7 ] || { cat block.* > whole; rm block.*; mv whole block.1; }
 	for b in $(ls block.* | sort -t. -k2n); do
 		if grep -q '^from safetensors\|^import json' $b; then
-			! grep -q safetensors $b || /usr/bin/python3 -c 'import safetensors' 2> /dev/null || continue
+			if grep -q safetensors $b; then /usr/bin/python3 -c 'import safetensors' 2> /dev/null || continue; fi
 			/usr/bin/python3 $b > "$BATS_TEST_TMPDIR/out" 2> "$BATS_TEST_TMPDIR/err" || failures+="$b: $(cat $b "$BATS_TEST_TMPDIR/err")"$'\n'
 			continue
 		fi

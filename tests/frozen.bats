@@ -72,7 +72,7 @@ frozen() { hare-train decoder -m "$m" --init "$at/bare/model.safetensors" --froz
 @test "frozen: in the first epoch the prefix alone learns; every number of the checkpoint stays, bit for bit" {
 	for average in 0 .9; do
 		run --separate-stderr -0 frozen -o out --steps 2 --every 1 --average $average --held-out 0
-		! grep -v 'epoch 0\.' <<< "$stderr"
+		run -1 grep -v 'epoch 0\.' <<< "$stderr"
 		[ "$(moved "$at/bare/model.safetensors" out)" = "$(printf '+%s ' $prefix | sed 's/ $//')" ]
 		frozen -q -o more --steps 3 --every 1 --average $average
 		[ "$(moved out more)" = "$prefix" ]
@@ -124,5 +124,5 @@ frozen() { hare-train decoder -m "$m" --init "$at/bare/model.safetensors" --froz
 	printf 'id,input\na,a parser that reads mail\nb,a viewer that reads maps\n' > in.csv
 	hare-eval titles -m "$at/whole" --inputs in.csv --profiles none.csv --pool pool.csv -o out.csv
 	[ "$(wc -l < out.csv)" -eq 3 ]
-	! grep -q ',$\|,""$' out.csv
+	run -1 grep -q ',$\|,""$' out.csv
 }
