@@ -156,10 +156,12 @@ by_cells(struct cells *c)
 		double unit = exp(fmin(best / temperature - c->most_told, 600));        /* of sums, as told is */
 		cells_sum(c, best, temperature, &of_cells, &of_all);
 		/* cells come in steps: deeper goes down until there is one more to read */
-		while ((r = cells_read_down_to(c, &limits, deeper, of_cells * unit)) > 0 && has_to_read && c->n == n_before && deeper > 1e-9)
-			deeper *= .75;
-		if (r <= 0)
-			return r;
+		for (;; deeper *= .75) {
+			if ((r = cells_read_down_to(c, &limits, deeper, of_cells * unit)) <= 0)
+				return r;
+			if (!has_to_read || c->n > n_before || deeper < 1e-9)
+				break;
+		}
 		has_to_read = 0;
 		if (c->n > n_before) {  /* T may have moved */
 			if (memcmp(c->kept, c->heap.item, a->n_top * sizeof *c->kept) != 0)
@@ -167,7 +169,8 @@ by_cells(struct cells *c)
 			cells_sum(c, best, temperature, &of_cells, &of_all);
 		}
 		double allowed = epsilon / (1 - epsilon) * of_all * (1 - 1e-5), p = pool_index_share(share);
-		double by_probes = p / (1 - p) * of_cells, left = allowed - by_probes, part = delta / 4 * exp2(-(double)round), mean, by_sample;
+		double by_probes = p / (1 - p) * of_cells, left = allowed - by_probes;
+		double part = delta / 4 * exp2(-(double)round), mean, by_sample;
 		if (sample->n < sample_for(c->n)->n)
 			sample = sample_for(c->n);
 		double most = sample->last * left * 3 * (double)(sample->n - 1) / (7 * log(2 / part));
@@ -238,8 +241,9 @@ attend_by_cells(struct attend *a, size_t n_query, struct fault *f)
 {
 	const struct pool_index *x = a->pool.index;
 
-	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < CELLS_SMALL || a->pool.n_row > UINT32_MAX || a->n_top > a->pool.n_row / 16 ||
-	    (double)(a->pool.n_row - x->n) > .25 * cells_read_most(a))
+	if (!x || a->set.delta <= 0 || a->set.epsilon <= 0 || a->pool.n_row < CELLS_SMALL || a->pool.n_row > UINT32_MAX)
+		return 0;
+	if (a->n_top > a->pool.n_row / 16 || (double)(a->pool.n_row - x->n) > .25 * cells_read_most(a))
 		return 0;
 	if (!a->cells) {
 		a->cells = xcalloc(a->set.n_thread, sizeof *a->cells);

@@ -81,11 +81,13 @@ ask_for(const void *at, size_t n_byte)
 
 /* The next piece begins somewhere else: what is needed of it first is asked for. All places lie in one array. */
 static void
-ask_for_next(const struct cells *c, const struct piece *p, const struct piece *next, const struct attend_span *s, const uint32_t *row)
+ask_for_next(const struct cells *c, const struct piece *p, const struct piece *next, const struct attend_span *s,
+    const uint32_t *row)
 {
 	if (!next || p->cell == SIZE_MAX || next->cell == SIZE_MAX)
 		return;
-	ptrdiff_t away = (ptrdiff_t)next->from - (ptrdiff_t)p->from, n_byte = (ptrdiff_t)(c->a->pool.dim * attend_type_size(s->type));
+	ptrdiff_t away = (ptrdiff_t)next->from - (ptrdiff_t)p->from;
+	ptrdiff_t n_byte = (ptrdiff_t)(c->a->pool.dim * attend_type_size(s->type));
 	ask_for((const char *)s->x + away * n_byte, next->n * (size_t)n_byte);
 	ask_for(row + away, next->n * sizeof *row);
 	if (s->scale)
@@ -212,8 +214,8 @@ sum_piece(struct cells *c, struct piece *p, const struct piece *next, struct wor
 
 	(void)next;
 	memcpy(w->near, c->score + p->at, p->n * sizeof *c->score);
-	c->a->kernel->weigh(w->near, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, c->a->set.beta, c->best, 1 / c->at_temperature,
-	    LOGIT_FLOOR, sum);
+	c->a->kernel->weigh(w->near, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, c->a->set.beta, c->best,
+	    1 / c->at_temperature, LOGIT_FLOOR, sum);
 	p->sum = sum[0];
 	return 0;
 }
