@@ -96,6 +96,7 @@ codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 	__m256i high[2] = { _mm256_setzero_si256(), _mm256_setzero_si256() }, low[2] = { high[0], high[0] };
 	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
 		int32_t h[2], l[2];
+		_mm_prefetch((const char *)code + 4096, _MM_HINT_T0);
 		memcpy(h, q->high + k, sizeof h);
 		memcpy(l, q->low + k, sizeof l);
 		for (size_t i = 0; i < 2; i++) {
