@@ -18,10 +18,8 @@ struct draw {
 
 struct drawing {
 	struct cells *c;
-	const struct draw *draw;
 	size_t n;
 	double best, temperature, most, all;
-	double (*sum)[2];               /* [tasks]: of X / most, and of its square */
 };
 
 static double
@@ -48,8 +46,8 @@ some_draws(void *arg, size_t task, size_t worker)
 {
 	struct drawing *g = arg;
 	struct cells *c = g->c;
-	struct worker *w = c->n_thread > 1 ? &c->a->worker[worker] : c->w;
-	const struct draw *draw = g->draw + task * CHUNK;
+	struct worker *w = cells_worker(c, worker);
+	const struct draw *draw = c->draw + task * CHUNK;
 	size_t n = g->n - task * CHUNK < CHUNK ? g->n - task * CHUNK : CHUNK;
 	struct attend_span span[CHUNK];
 	const uint32_t *row;
@@ -57,7 +55,7 @@ some_draws(void *arg, size_t task, size_t worker)
 
 	for (size_t k = 0; k < n; k++) {
 		struct piece p = { .n = 1, .from = draw[k].place, .cell = draw[k].cell };
-		if (cells_rows(c, w, c->n_thread > 1 ? task * CHUNK + k : c->i, &p, 0, &span[k], &row) < 0) {
+		if (cells_rows(c, w, cells_task(c, task * CHUNK + k), &p, 0, &span[k], &row) < 0) {
 			__atomic_store_n(&c->has_failed, 1, __ATOMIC_RELAXED);
 			return;
 		}
@@ -69,8 +67,8 @@ some_draws(void *arg, size_t task, size_t worker)
 		sum += part;
 		square += part * part;
 	}
-	g->sum[task][0] = sum;
-	g->sum[task][1] = square;
+	c->draw_sum[task][0] = sum;
+	c->draw_sum[task][1] = square;
 }
 
 int
@@ -103,7 +101,7 @@ cells_draw(struct cells *c, double best, double temperature, double most, double
 		size_t n_row = x->start[cell + 1] - x->start[cell];
 		c->draw[k] = (struct draw){ (uint32_t)cell, (uint32_t)(x->start[cell] + (size_t)(chance * (double)n_row)) };
 	}
-	struct drawing g = { c, c->draw, n_draw, best, temperature, most, all, c->draw_sum };
+	struct drawing g = { c, n_draw, best, temperature, most, all };
 	thread_for(n_task <= 4 ? 1 : c->n_thread, n_task, some_draws, &g);
 	if (c->has_failed)
 		return -1;

@@ -48,7 +48,7 @@ struct cells {                  /* of one worker, or of all of them for a single
 	size_t n, n_row_cap, n_score_cap, n_weight_cap, n_add_cap;
 	/* the sample */
 	struct draw *draw;              /* [n_draw_cap] */
-	double (*draw_sum)[2];          /* [n_draw_sum_cap]: of the draws of a task */
+	double (*draw_sum)[2];          /* [n_draw_sum_cap]: of X / most and of its square, over the draws of a task */
 	size_t n_draw_cap, n_draw_sum_cap, n_drawn;
 	struct attend_heap heap;
 	struct attend_item *kept;       /* [n_top] */
@@ -65,6 +65,19 @@ struct cells {                  /* of one worker, or of all of them for a single
 
 /* Share of the rows beyond which reading all of them is as fast, as a number of rows. */
 double cells_read_most(const struct attend *a);
+
+/* A query that is one thread's has that one's scratch, and is a task; of a single query the pieces or draws are tasks: of several
+   that fail the first is told. */
+static inline struct worker *
+cells_worker(const struct cells *c, size_t worker)
+{
+	return c->n_thread > 1 ? &c->a->worker[worker] : c->w;
+}
+static inline size_t
+cells_task(const struct cells *c, size_t k)
+{
+	return c->n_thread > 1 ? k : c->i;
+}
 
 /* -- cells_told.c -- */
 /* ln of the mass of each cell at a temperature, and its share of the greatest. */

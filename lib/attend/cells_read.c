@@ -26,11 +26,10 @@ cells_rows(struct cells *c, struct worker *w, size_t task, const struct piece *p
 	return 0;
 }
 
-/* Tasks are the queries, or of a single one its pieces: of several that fail the first is told. */
 static size_t
 task_of(const struct cells *c, const struct piece *p)
 {
-	return c->n_thread > 1 ? (size_t)(p - c->piece) : c->i;
+	return cells_task(c, (size_t)(p - c->piece));
 }
 
 /* do_piece() for every piece from the first on, next being the one that its thread does then, or NULL. -1: one of them failed,
@@ -46,9 +45,7 @@ some_pieces(void *arg, size_t task, size_t worker)
 {
 	struct each *e = arg;
 	struct cells *c = e->c;
-
-	/* a query that is one thread's has that one's scratch */
-	struct worker *w = c->n_thread > 1 ? &c->a->worker[worker] : c->w;
+	struct worker *w = cells_worker(c, worker);
 	size_t end = e->first + (task + 1) * RUN;
 	if (end > c->n_piece)
 		end = c->n_piece;

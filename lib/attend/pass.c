@@ -87,9 +87,10 @@ attend_settle_query(struct attend *a, size_t i, struct worker *w)
 }
 
 static void
-settle(void *arg, size_t i, size_t worker)
+settle(void *arg, size_t task, size_t worker)
 {
 	struct attend *a = arg;
+	size_t i = a->first + task;
 
 	if (attend_find_top(a, i, &a->worker[worker]) < 0 || attend_settle_query(a, i, &a->worker[worker]) < 0)
 		return;
@@ -120,7 +121,7 @@ weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *ad
 		total_add(&w->total[i], sum);
 	}
 	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
-		*attend_weight_at(a, i, at->in_order[t].row) = attend_weight_of(&a->settled[i], at->in_order[t].logit);
+		*attend_weight_at(a, i, at->in_order[t].row) = attend_weight_of(at, at->in_order[t].logit);
 	return 0;
 }
 
@@ -269,14 +270,6 @@ attend_one_pass(struct attend *a, struct fault *f)
 	return attend_first_fault(a, f);
 }
 
-static void
-settle_one(void *arg, size_t task, size_t worker)
-{
-	struct attend *a = arg;
-
-	settle(a, a->first + task, worker);
-}
-
 int
 attend_score_pass(struct attend *a, struct fault *f)
 {
@@ -290,7 +283,7 @@ attend_two_passes(struct attend *a, struct fault *f)
 {
 	if (attend_score_pass(a, f) < 0)
 		return -1;
-	thread_for(a->set.n_thread, a->n_query - a->first, settle_one, a);
+	thread_for(a->set.n_thread, a->n_query - a->first, settle, a);
 	if (attend_first_fault(a, f) < 0)
 		return -1;
 	thread_for(a->set.n_thread, a->n_tile, blend_tile, a);
