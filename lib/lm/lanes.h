@@ -5,6 +5,7 @@
 #define HARE_LM_LANES_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
@@ -17,6 +18,17 @@
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float quads __attribute__((vector_size(16), aligned(4), may_alias));
 enum { LANES = 16 };
+
+/* As mat_bf16_float(), where loops over vectors can take it in. */
+INLINE float
+of_bf16(uint16_t b)
+{
+	uint32_t bits = (uint32_t)b << 16;
+	float x;
+
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
 
 /* The sum of the lanes: by halves. */
 INLINE float

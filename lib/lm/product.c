@@ -20,17 +20,6 @@ enum { COLUMNS = 256,                   /* outputs of a task: a fixed cut, so th
 	SPARE = 256,                    /* numbers: 1 KiB */
 	TINY = 1 << 14 };               /* numbers of a matrix that threads are not worth waking for */
 
-/* As mat_bf16_float(), where loops over vectors can take it in. */
-static inline float
-of_bf16(uint16_t b)
-{
-	uint32_t bits = (uint32_t)b << 16;
-	float x;
-
-	memcpy(&x, &bits, sizeof x);
-	return x;
-}
-
 struct product {
 	const struct lm_matrix *w;
 	const float *b, *x;
