@@ -57,8 +57,11 @@ CFLAGS_lib/attend/kernel_avx512 = $(CFLAGS_lib/attend/kernel_avx2)
 check: all unit
 	BUILD=$(BUILD) scripts/run-tests
 
-asan:
-	$(MAKE) BUILD=build-asan CFLAGS="-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined" check
+SANITIZE = -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitized:
+	$(MAKE) BUILD=build-asan CFLAGS="$(SANITIZE)" all unit
+asan: sanitized
+	BUILD=build-asan scripts/run-tests
 
 # Every figure that README and the notes state. DATA: a folder with pool.csv.gz to measure on, else this machine's packages
 # are; BENCHES: which ones, all unless given.
@@ -102,6 +105,6 @@ uninstall:
 clean:
 	rm -rf build build-asan
 
-.PHONY: all unit check asan bench bench-learning completions install uninstall clean
+.PHONY: all unit check sanitized asan bench bench-learning completions install uninstall clean
 .SECONDARY:
 -include $(LIB_OBJ:.o=.d) $(UNIT:=.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard cmd/*.c)) $(wildcard $(BUILD)/tests/bench/*.d)
