@@ -245,7 +245,7 @@ sketches(void)
 		uint8_t *block = xaligned(n_block, 1);
 		float x[16][384], q[384], bound[16], other[16];
 		double turned[448], length = 0, most = 0, reach = 0, rest = 0, sum = 0;
-		int8_t high[448], low[448];
+		int8_t whole[448];
 		memset(block, 0, n_block);
 		unit(q, dim);
 		for (size_t r = 0; r < 16; r++) {
@@ -266,14 +266,13 @@ sketches(void)
 		}
 		turned_off = fmax(turned_off, fabs(length - mat_dot64(q, q, dim)));
 		for (size_t k = 0; k < n; k++) {
-			int v = (int)rint(turned[k] / most * 32512), h = (v + 128 + 32768) / 256 - 128;
-			high[k] = (int8_t)h;
-			low[k] = (int8_t)(v - 256 * h);
+			int v = (int)rint(turned[k] / most * 127);
+			whole[k] = (int8_t)v;
 			sum += v;
-			reach += v * (most / 32512) * v * (most / 32512);
-			rest += (turned[k] - v * most / 32512) * (turned[k] - v * most / 32512);
+			reach += v * (most / 127) * v * (most / 127);
+			rest += (turned[k] - v * most / 127) * (turned[k] - v * most / 127);
 		}
-		struct kernel_sketch_query sq = { high, low, n, (int32_t)(15 * sum), (float)(most / 32512 / 2), (float)(sqrt(reach) * (1 + 1e-6)),
+		struct kernel_sketch_query sq = { whole, n, (int32_t)(15 * sum), (float)(most / 127 / 2), (float)(sqrt(reach) * (1 + 1e-6)),
 		    (float)(sqrt(rest) + 1e-5) };
 		const struct attend_kernel *kernel;
 		for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {

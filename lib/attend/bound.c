@@ -17,7 +17,7 @@ static const double READ_MOST = .1;
 
 struct bound {
 	struct kernel_sketch_query query;
-	int8_t high[MAT_SKETCH_DIM_MAX], low[MAT_SKETCH_DIM_MAX];
+	int8_t whole[MAT_SKETCH_DIM_MAX];
 	double turned[MAT_SKETCH_DIM_MAX];
 	float *add;             /* [n_cluster], alpha U_c / beta */
 	uint32_t *row;          /* [n_tile][TILE_ROWS]: rows that were read, by their place in the tile */
@@ -83,12 +83,10 @@ aim_query(struct attend *a, struct bound *b, size_t i)
 	mat_sketch_turn(a->q + i * a->n_pad, a->pool.dim, b->turned);
 	for (size_t k = 0; k < n; k++)
 		most = fmax(most, fabs(b->turned[k]));
-	double unit = most > 0 ? most / 32512 : 1;
+	double unit = most > 0 ? most / 127 : 1;
 	for (size_t k = 0; k < n; k++) {
 		double v = rint(b->turned[k] / unit), d = b->turned[k] - v * unit;
-		int whole_v = (int)v, h = (whole_v + 128 + 32768) / 256 - 128;
-		b->high[k] = (int8_t)h;
-		b->low[k] = (int8_t)(whole_v - 256 * h);
+		b->whole[k] = (int8_t)v;
 		off += d * d;
 		length += v * unit * v * unit;
 		sum += v;
@@ -100,7 +98,7 @@ aim_query(struct attend *a, struct bound *b, size_t i)
 	}
 	/* the roundings of a kernel's score, of a bound and of their sums, each 2^-24 of something of the size of |q| |x| */
 	double slack = (sqrt(length) * ((double)a->n_pad / 16 + 16) + 4 * most_add) * 0x1p-23;
-	b->query = (struct kernel_sketch_query){ b->high, b->low, n, (int32_t)(15 * sum), (float)(unit / 2),
+	b->query = (struct kernel_sketch_query){ b->whole, n, (int32_t)(15 * sum), (float)(unit / 2),
 	    (float)(sqrt(length) * (1 + 1e-6)), (float)(sqrt(off) * 1.01 + slack) };
 	b->i = i;
 }

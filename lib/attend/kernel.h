@@ -24,10 +24,10 @@ kernel_pad(size_t dim)
 	return (dim + KERNEL_LANES - 1) / KERNEL_LANES * KERNEL_LANES;
 }
 
-/* A query as a sketch meets it (mat/sketch.h): Ra in whole numbers 256 high + low of some unit. Bounds are
-   e reach + (2 c.(256 high + low) - offset) s per + plus, for the errors e and the scales s of the rows. */
+/* A query as a sketch meets it (mat/sketch.h): Ra in whole numbers -127 to 127 of some unit. Bounds are
+   e reach + (2 c.whole - offset) s per + plus, for the errors e and the scales s of the rows. */
 struct kernel_sketch_query {
-	const int8_t *high, *low;       /* [n_code] */
+	const int8_t *whole;            /* [n_code] */
 	size_t n_code;                  /* codes of a row, a multiple of 8, at most 2,048 */
 	int32_t offset;                 /* 15 times the sum of the whole numbers */
 	float per, reach, plus;

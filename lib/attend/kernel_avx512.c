@@ -75,21 +75,17 @@ codes_vnni(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 {
 	const __m512i nibble = _mm512_set1_epi8(15);
 
-	__m512i high = _mm512_setzero_si512(), low = high, high2 = high, low2 = high;
+	__m512i sum1 = _mm512_setzero_si512(), sum2 = sum1;
 	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-		int32_t h[2], l[2];
+		int32_t q4[2];
 		__m512i c = _mm512_loadu_si512(code);
 		__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
 		_mm_prefetch((const char *)code + 4096, _MM_HINT_T0);
-		memcpy(h, q->high + k, sizeof h);
-		memcpy(l, q->low + k, sizeof l);
-		high = _mm512_dpbusd_epi32(high, first, _mm512_set1_epi32(h[0]));
-		high2 = _mm512_dpbusd_epi32(high2, second, _mm512_set1_epi32(h[1]));
-		low = _mm512_dpbusd_epi32(low, first, _mm512_set1_epi32(l[0]));
-		low2 = _mm512_dpbusd_epi32(low2, second, _mm512_set1_epi32(l[1]));
+		memcpy(q4, q->whole + k, sizeof q4);
+		sum1 = _mm512_dpbusd_epi32(sum1, first, _mm512_set1_epi32(q4[0]));
+		sum2 = _mm512_dpbusd_epi32(sum2, second, _mm512_set1_epi32(q4[1]));
 	}
-	high = _mm512_slli_epi32(_mm512_add_epi32(high, high2), 8);
-	_mm512_storeu_si512(sum, _mm512_add_epi32(high, _mm512_add_epi32(low, low2)));
+	_mm512_storeu_si512(sum, _mm512_add_epi32(sum1, sum2));
 }
 
 __attribute__((target("avx512f,avx512bw"))) static void
@@ -97,22 +93,18 @@ codes_bw(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
 	const __m512i nibble = _mm512_set1_epi8(15), one = _mm512_set1_epi16(1);
 
-	__m512i high = _mm512_setzero_si512(), low = high;
+	__m512i all = _mm512_setzero_si512();
 	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-		int32_t h[2], l[2];
+		int32_t q4[2];
 		__m512i c = _mm512_loadu_si512(code);
 		__m512i first = _mm512_and_si512(c, nibble), second = _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble);
-		memcpy(h, q->high + k, sizeof h);
-		memcpy(l, q->low + k, sizeof l);
+		memcpy(q4, q->whole + k, sizeof q4);
 		/* pairs of products stay below 2^13, and two of them below 2^15 */
-		__m512i hs = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(h[0])),
-		    _mm512_maddubs_epi16(second, _mm512_set1_epi32(h[1])));
-		__m512i ls = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(l[0])),
-		    _mm512_maddubs_epi16(second, _mm512_set1_epi32(l[1])));
-		high = _mm512_add_epi32(high, _mm512_madd_epi16(hs, one));
-		low = _mm512_add_epi32(low, _mm512_madd_epi16(ls, one));
+		__m512i s = _mm512_add_epi16(_mm512_maddubs_epi16(first, _mm512_set1_epi32(q4[0])),
+		    _mm512_maddubs_epi16(second, _mm512_set1_epi32(q4[1])));
+		all = _mm512_add_epi32(all, _mm512_madd_epi16(s, one));
 	}
-	_mm512_storeu_si512(sum, _mm512_add_epi32(_mm512_slli_epi32(high, 8), low));
+	_mm512_storeu_si512(sum, all);
 }
 
 static void

@@ -84,27 +84,24 @@ v_sum16(const V *x, float *out)
 static void
 codes_neon(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *sum)
 {
-	int32x4_t high[4], low[4];
+	int32x4_t all[4];
 	for (size_t i = 0; i < 4; i++)
-		high[i] = low[i] = vdupq_n_s32(0);
+		all[i] = vdupq_n_s32(0);
 	for (size_t k = 0; k < q->n_code; k += 8, code += 64) {
-		int32_t h[2], l[2];
-		memcpy(h, q->high + k, sizeof h);
-		memcpy(l, q->low + k, sizeof l);
+		int32_t q4[2];
+		memcpy(q4, q->whole + k, sizeof q4);
 		for (size_t i = 0; i < 4; i++) {
 			uint8x16_t c = vld1q_u8(code + 16 * i);
 			for (size_t half = 0; half < 2; half++) {
 				int8x16_t n = vreinterpretq_s8_u8(half ? vshrq_n_u8(c, 4) : vandq_u8(c, vdupq_n_u8(15)));
-				int8x16_t qh = vreinterpretq_s8_s32(vdupq_n_s32(h[half])), ql = vreinterpretq_s8_s32(vdupq_n_s32(l[half]));
-				int16x8_t h0 = vmull_s8(vget_low_s8(n), vget_low_s8(qh)), h1 = vmull_s8(vget_high_s8(n), vget_high_s8(qh));
-				int16x8_t l0 = vmull_s8(vget_low_s8(n), vget_low_s8(ql)), l1 = vmull_s8(vget_high_s8(n), vget_high_s8(ql));
-				high[i] = vaddq_s32(high[i], vpaddlq_s16(vpaddq_s16(h0, h1)));
-				low[i] = vaddq_s32(low[i], vpaddlq_s16(vpaddq_s16(l0, l1)));
+				int8x16_t m = vreinterpretq_s8_s32(vdupq_n_s32(q4[half]));
+				int16x8_t p0 = vmull_s8(vget_low_s8(n), vget_low_s8(m)), p1 = vmull_s8(vget_high_s8(n), vget_high_s8(m));
+				all[i] = vaddq_s32(all[i], vpaddlq_s16(vpaddq_s16(p0, p1)));
 			}
 		}
 	}
 	for (size_t i = 0; i < 4; i++)
-		vst1q_s32(sum + 4 * i, vaddq_s32(vshlq_n_s32(high[i], 8), low[i]));
+		vst1q_s32(sum + 4 * i, all[i]);
 }
 
 #define NAME neon

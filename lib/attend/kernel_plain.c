@@ -80,8 +80,7 @@ codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *s
 		for (size_t r = 0; r < 16; r++)
 			for (size_t i = 0; i < 4; i++) {
 				int c = code[4 * r + i];
-				sum[r] += (c & 15) * (256 * q->high[k + i] + q->low[k + i]) +
-				    (c >> 4) * (256 * q->high[k + 4 + i] + q->low[k + 4 + i]);
+				sum[r] += (c & 15) * q->whole[k + i] + (c >> 4) * q->whole[k + 4 + i];
 			}
 }
 
