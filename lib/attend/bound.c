@@ -124,7 +124,7 @@ bound_tile(void *arg, size_t tile, size_t worker)
 	struct attend *a = arg;
 	struct bound *b = a->bound;
 	struct worker *w = &a->worker[worker];
-	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row;
+	size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 	float *u = attend_weights(a, b->i, tile);
 	struct attend_sketch s;
 
@@ -151,7 +151,7 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 {
 	struct bound *b = a->bound;
 	const struct settled *at = &a->settled[b->i];
-	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row;
+	size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 	size_t top = attend_first_from(at->in_order, at->n_in_order, from), n_left = last;
 	float *weight = b->weight + from, *part = w->part + b->i * a->n_pad;
 	struct attend_span s;
@@ -221,6 +221,18 @@ blend_tile(void *arg, size_t tile, size_t worker)
 		blend_rows(a, tile, 0, b->n_late[tile], &a->worker[worker], sum);
 }
 
+enum { AHEAD = 12 };            /* rows that memory is asked for before their turn */
+
+/* Row i of a span, if it has that. */
+static void
+ask_row(const struct attend *a, const struct attend_span *s, size_t i)
+{
+	size_t row_bytes = a->pool.dim * attend_type_size(s->type);
+
+	for (size_t line = 0; i < s->n && line < row_bytes; line += 64)
+		__builtin_prefetch((const char *)s->x + i * row_bytes + line);
+}
+
 /* Rows of a tile with a bound from b->from on are scored. */
 static void
 read_tile(void *arg, size_t tile, size_t worker)
@@ -229,17 +241,20 @@ read_tile(void *arg, size_t tile, size_t worker)
 	struct bound *b = a->bound;
 	struct worker *w = &a->worker[worker];
 	const struct attend_query *query = &a->query[b->i];
-	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row, n_some = 0;
+	size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 	float *u = attend_weights(a, b->i, tile), *most = &a->most[b->i * a->n_tile + tile];
 	struct attend_span s = { .n = 0 };
 
 	if (*most < b->from)
 		return;
-	for (size_t j = 0; j < end - from; j++) {
-		w->some[n_some] = (uint32_t)j;
-		n_some += u[j] >= b->from;
-	}
+	size_t n_some = attend_list_heavy(u, end - from, b->from, w->some, w->near);
+	if (n_some == 0)
+		return;
 	size_t at = from, *n = &b->n[tile], n_before = *n;
+	if (attend_span_of(a, at, end - at, w, tile, &s) < 0)
+		return;
+	for (size_t k = 0; k < n_some && k < AHEAD; k++)
+		ask_row(a, &s, w->some[k]);
 	for (size_t k = 0; k < n_some; k++) {
 		size_t row = from + w->some[k];
 		while (row >= at + s.n) {
@@ -249,15 +264,13 @@ read_tile(void *arg, size_t tile, size_t worker)
 		}
 		size_t row_bytes = a->pool.dim * attend_type_size(s.type), i = row - at;
 		const char *x = (const char *)s.x + i * row_bytes;
-		if (k + 12 < n_some && from + w->some[k + 12] < at + s.n)
-			for (size_t line = 0; line < row_bytes; line += 64)
-				__builtin_prefetch(x + (w->some[k + 12] - w->some[k]) * row_bytes + line);
+		if (k + AHEAD < n_some)
+			ask_row(a, &s, from + w->some[k + AHEAD] - at);
 		b->row[from + *n] = w->some[k];
 		a->kernel->scores(s.type, x, s.scale ? s.scale + i : NULL, 1, a->pool.dim, a->q + b->i * a->n_pad, 1,
 		    &b->score[from + *n], 0);
 		if (query->bonus)
 			b->row_add[from + *n] = attend_bonus_of(&a->set, query, a->pool.n_cluster, s.cluster[i]);
-		w->near[k] = u[w->some[k]];
 		u[w->some[k]] = -FLT_MAX;
 		++*n;
 	}
