@@ -72,7 +72,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	for (size_t t = 0; t < a->set.n_thread; t++) {
 		struct worker *w = &a->worker[t];
 		w->tile = xaligned(TILE_ROWS * dim, sizeof *w->tile);
-		w->near = xaligned(NEAR_QUERIES * TILE_ROWS, sizeof *w->near);
+		w->near = xaligned(NEAR_QUERIES * NEAR_ROWS, sizeof *w->near);
 		w->part = xaligned(n_query_max * a->n_pad, sizeof *w->part);
 		w->add = xaligned(TILE_ROWS, sizeof *w->add);
 		w->some = xaligned(TILE_ROWS, sizeof *w->some);

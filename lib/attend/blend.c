@@ -28,10 +28,10 @@ blend_near(struct attend *a, const struct attend_span *s, const float *rows, con
 	if (s->type == ATTEND_I8)
 		for (size_t k = 0; k < n_near; k++)
 			for (size_t j = 0; j < s->n; j++)
-				w->near[k * TILE_ROWS + j] *= s->scale[j];
+				w->near[k * NEAR_ROWS + j] *= s->scale[j];
 	for (size_t k = 0; k < n_near; k++)
 		memcpy(part + k * n_pad, w->part + near[k] * n_pad, n_pad * sizeof *part);
-	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, w->near, TILE_ROWS, n_near, part);
+	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, w->near, NEAR_ROWS, n_near, part);
 	for (size_t k = 0; k < n_near; k++)
 		memcpy(w->part + near[k] * n_pad, part + k * n_pad, n_pad * sizeof *part);
 	if (part != z)
@@ -44,7 +44,7 @@ is_too_light(const struct attend *a, size_t i, size_t tile)
 {
 	const struct settled *at = &a->settled[i];
 
-	return exp((a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best) / at->temperature) < .999 * a->w_least;
+	return a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best < at->temperature * (log(a->w_least) - .001);
 }
 
 static size_t
@@ -78,16 +78,16 @@ attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, fl
 }
 
 void
-attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w)
+attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, struct worker *w)
 {
-	const float w_least = (float)a->w_least, *rows = NULL;
+	const float w_least = (float)a->w_least;
 	size_t near[NEAR_QUERIES], n_near = 0;
 
-	for (size_t i = a->first; i < a->n_query; i++) {
+	for (size_t i = first; i < end; i++) {
 		if (is_too_light(a, i, from / TILE_ROWS))
 			continue;
 		const float *weight = attend_weight_at(a, i, from);
-		float *some_w = w->near + n_near * TILE_ROWS;
+		float *some_w = w->near + n_near * NEAR_ROWS;
 		size_t n_some = a->n_query - a->first < 3 ? 0 : n_heavy(weight, s->n, w_least);
 		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
 			n_some = attend_list_heavy(weight, s->n, w_least, w->some, some_w);
@@ -98,13 +98,7 @@ attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, st
 		for (size_t j = 0; j < s->n; j++)
 			some_w[j] = weight[j] >= w_least ? weight[j] : 0;
 		near[n_near++] = i;
-		if (!rows)
-			rows = attend_widened(a, s, w->tile);
-		if (n_near == NEAR_QUERIES) {
-			blend_near(a, s, rows, near, n_near, w);
-			n_near = 0;
-		}
 	}
 	if (n_near > 0)
-		blend_near(a, s, rows, near, n_near, w);
+		blend_near(a, s, attend_widened(a, s, w->tile), near, n_near, w);
 }

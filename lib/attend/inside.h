@@ -7,7 +7,7 @@
 #include "attend/attend.h"
 #include "attend/kernel.h"
 
-enum { NEAR_QUERIES = 24 };     /* whose weights of a tile are laid out for the product at once */
+enum { NEAR_QUERIES = 96, NEAR_ROWS = 256 };    /* whose weights are laid out for a product, and near, at once */
 enum { TILE_ROWS = ATTEND_TILE };       /* half a megabyte at dim 128: stays in the cache while all queries pass over it */
 
 /* exp(-80) is far below what float can add to the best weight of 1, and far above its subnormals, which are slow. */
@@ -27,7 +27,7 @@ void total_add_z(int64_t *to, const float *z, size_t dim);
 
 struct worker {
 	float *tile;            /* [TILE_ROWS][dim]: rows that are lent as copies, or widened */
-	float *near;            /* [NEAR_QUERIES][TILE_ROWS]: weights of queries that need most rows of a tile */
+	float *near;            /* [NEAR_QUERIES][NEAR_ROWS]: weights of queries that need most of these rows; or [TILE_ROWS] */
 	float *part;            /* [n_query_max][n_pad]: z of a tile */
 	double *add;            /* [TILE_ROWS] */
 	uint32_t *some;         /* [TILE_ROWS]: rows that z needs */
@@ -115,8 +115,8 @@ void attend_fault_none(struct attend *a);
 const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
 /* Rows that weigh enough, and their weights; some and w have room for n. Returns how many. */
 size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
-/* Rows from row from on go into the parts of z of w. */
-void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, struct worker *w);
+/* Rows from row from on, at most NEAR_ROWS, go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES. */
+void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, struct worker *w);
 
 /* -- top.c -- */
 int attend_before(const struct attend_item *s, const struct attend_item *t);

@@ -141,14 +141,49 @@ is_heavy(const struct attend *a, size_t i, size_t tile)
 	return n_heavy > n / 2;
 }
 
+/* What is added to the logits of rows [from, end), in w->add. -1: they could not be read. */
+static int
+add_bonus(struct attend *a, size_t i, size_t from, size_t end, struct worker *w)
+{
+	struct attend_span s;
+
+	for (size_t j = from; j < end; j += s.n) {
+		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+			return -1;
+		for (size_t k = 0; k < s.n; k++)
+			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
+	}
+	return 0;
+}
+
+/* Rows [from, end) of a tile: some queries after the others, whose weights are near when z wants them. */
+static int
+blend_rows(struct attend *a, size_t from, size_t end, struct worker *w)
+{
+	struct attend_span s;
+
+	for (size_t first = a->first, last; first < a->n_query; first = last) {
+		last = a->n_query - first < NEAR_QUERIES ? a->n_query : first + NEAR_QUERIES;
+		for (size_t i = first; i < last; i++)
+			if ((a->query[i].bonus && add_bonus(a, i, from, end, w) < 0) ||
+			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w) < 0)
+				return -1;
+		for (size_t j = from; j < end; j += s.n) {
+			if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+				return -1;
+			attend_blend_span(a, j, &s, first, last, w);
+		}
+	}
+	return 0;
+}
+
 /* Weights of one tile for every query, and their part of z. Last tiles first: what the scores came from is still near. */
 static void
 blend_tile(void *arg, size_t task, size_t worker)
 {
 	struct attend *a = arg;
 	struct worker *w = &a->worker[worker];
-	size_t tile = a->n_tile - 1 - task, from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
-	struct attend_span s;
+	size_t tile = a->n_tile - 1 - task, end = attend_tile_end(a, tile);
 
 	/* all that is read anyway may as well be scored again: the rows pass once, in their order */
 	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile)) {
@@ -156,26 +191,9 @@ blend_tile(void *arg, size_t task, size_t worker)
 		return;
 	}
 	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
-	for (size_t i = a->first; i < a->n_query; i++) {
-		if (!a->query[i].bonus) {
-			if (weigh_rows(a, i, from, end, NULL, w) < 0)
-				return;
-			continue;
-		}
-		for (size_t j = from; j < end; j += s.n) {
-			if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-				return;
-			for (size_t k = 0; k < s.n; k++)
-				w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
-		}
-		if (weigh_rows(a, i, from, end, w->add, w) < 0)
+	for (size_t j = tile * TILE_ROWS; j < end; j += NEAR_ROWS)
+		if (blend_rows(a, j, j + NEAR_ROWS < end ? j + NEAR_ROWS : end, w) < 0)
 			return;
-	}
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, tile, &s) < 0)
-			return;
-		attend_blend_span(a, j, &s, w);
-	}
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
 			attend_rows_are_impossible(a, w, tile, tile);
