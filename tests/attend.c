@@ -517,7 +517,7 @@ corners(void)
 	struct attend *b = attend_new(&pool, &set, 1);
 	q.bonus = bonus;
 	attend_run(b, 1, &q, &r, &f);
-	claim(fabs(r.entropy_nats - entropy) < 1e-9, "a bonus that is the same everywhere changes nothing");
+	claim(fabs(r.entropy_nats - entropy) < 1e-7, "a bonus that is the same everywhere changes nothing beyond rounding");
 	q.bonus = NULL;
 
 	w.bad_row = 1500;

@@ -17,9 +17,10 @@ attend_widened(const struct attend *a, const struct attend_span *s, float *into)
 	return into;
 }
 
-/* Queries that need most rows of a span share one product; w->near holds their weights. */
+/* Queries that need most rows of a span share one product; weight [n_near][NEAR_ROWS]. */
 static void
-blend_near(struct attend *a, const struct attend_span *s, const float *rows, const size_t *near, size_t n_near, struct worker *w)
+blend_near(struct attend *a, const struct attend_span *s, const float *rows, const size_t *near, size_t n_near, float *weight,
+    struct worker *w)
 {
 	size_t n_pad = a->n_pad;
 	float z[NEAR_QUERIES * 16];
@@ -28,10 +29,10 @@ blend_near(struct attend *a, const struct attend_span *s, const float *rows, con
 	if (s->type == ATTEND_I8)
 		for (size_t k = 0; k < n_near; k++)
 			for (size_t j = 0; j < s->n; j++)
-				w->near[k * NEAR_ROWS + j] *= s->scale[j];
+				weight[k * NEAR_ROWS + j] *= s->scale[j];
 	for (size_t k = 0; k < n_near; k++)
 		memcpy(part + k * n_pad, w->part + near[k] * n_pad, n_pad * sizeof *part);
-	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, w->near, NEAR_ROWS, n_near, part);
+	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, weight, NEAR_ROWS, n_near, part);
 	for (size_t k = 0; k < n_near; k++)
 		memcpy(w->part + near[k] * n_pad, part + k * n_pad, n_pad * sizeof *part);
 	if (part != z)
@@ -78,7 +79,7 @@ attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, fl
 }
 
 void
-attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, struct worker *w)
+attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at, struct worker *w)
 {
 	const float w_least = (float)a->w_least;
 	size_t near[NEAR_QUERIES], n_near = 0;
@@ -86,19 +87,19 @@ attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, si
 	for (size_t i = first; i < end; i++) {
 		if (is_too_light(a, i, from / TILE_ROWS))
 			continue;
-		const float *weight = attend_weight_at(a, i, from);
-		float *some_w = w->near + n_near * NEAR_ROWS;
-		size_t n_some = a->n_query - a->first < 3 ? 0 : n_heavy(weight, s->n, w_least);
-		if (a->n_query - a->first < 3 || n_some < s->n / 2) {
-			n_some = attend_list_heavy(weight, s->n, w_least, w->some, some_w);
+		float *weight = w->near + (i - first) * NEAR_ROWS + at;
+		int is_few = a->n_query - a->first < 3;
+		size_t n_some = is_few ? 0 : n_heavy(weight, s->n, w_least);
+		if (is_few || n_some < s->n / 2) {
+			n_some = attend_list_heavy(weight, s->n, w_least, w->some, weight);
 			if (n_some > 0)
-				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, some_w, w->part + i * a->n_pad, NULL);
+				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, weight, w->part + i * a->n_pad, NULL);
 			continue;
 		}
-		for (size_t j = 0; j < s->n; j++)
-			some_w[j] = weight[j] >= w_least ? weight[j] : 0;
+		if (n_near < i - first)
+			memcpy(w->near + n_near * NEAR_ROWS + at, weight, s->n * sizeof *weight);
 		near[n_near++] = i;
 	}
 	if (n_near > 0)
-		blend_near(a, s, attend_widened(a, s, w->tile), near, n_near, w);
+		blend_near(a, s, attend_widened(a, s, w->tile), near, n_near, w->near + at, w);
 }

@@ -156,13 +156,13 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 	float *weight = b->weight + from, *part = w->part + b->i * a->n_pad;
 	struct attend_span s;
 
+	const struct kernel_pass p = attend_pass_of(a, b->i);
 	memcpy(weight + first, b->score + from + first, (last - first) * sizeof *weight);
 	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = first; k < last; k++)
 			if (b->row[from + k] == at->in_order[t].row - from)
 				weight[k] = -FLT_MAX;
-	a->kernel->weigh(weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, a->set.beta, at->best,
-	    1 / at->temperature, LOGIT_FLOOR, sum);
+	a->kernel->weigh(&p, weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, weight + first, NULL, sum);
 	if (!attend_sum_is_possible(sum))
 		return attend_rows_are_impossible(a, w, tile, tile);
 	total_add(&w->total[b->i], sum);
@@ -194,16 +194,14 @@ static void
 move_rows(struct attend *a, size_t tile, size_t first, struct worker *w)
 {
 	struct bound *b = a->bound;
-	const struct settled *at = &a->settled[b->i];
+	const struct kernel_pass p = attend_pass_of(a, b->i);
 	double sum[2];
 
-	a->kernel->weigh(w->near, NULL, b->n[tile] - first, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+	a->kernel->weigh(&p, w->near, NULL, b->n[tile] - first, w->near, NULL, sum);
 	/* rounding may have left a bit more than was there */
 	b->unread[tile] = fmax(0, b->unread[tile] - sum[0]) + 1e-12 * sum[0];
 	if (sum[0] > 1) {       /* and much more than is left now: then what is left is summed again */
-		size_t n = a->pool.n_row - tile * TILE_ROWS < TILE_ROWS ? a->pool.n_row - tile * TILE_ROWS : TILE_ROWS;
-		memcpy(w->near, attend_weights(a, b->i, tile), n * sizeof *w->near);
-		a->kernel->weigh(w->near, NULL, n, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+		a->kernel->weigh(&p, attend_weights(a, b->i, tile), NULL, attend_tile_end(a, tile) - tile * TILE_ROWS, w->near, NULL, sum);
 		b->unread[tile] = sum[0];
 	}
 	if (blend_rows(a, tile, first, b->n[tile], w, sum) == 0)
@@ -291,19 +289,18 @@ weigh_tile(void *arg, size_t tile, size_t worker)
 	const struct settled *at = &a->settled[b->i];
 	size_t from = tile * TILE_ROWS, n = a->pool.n_row - from < TILE_ROWS ? a->pool.n_row - from : TILE_ROWS;
 	const float *u = attend_weights(a, b->i, tile);
-	double sum[2] = {0}, t = 1 / at->temperature;
+	const struct kernel_pass p = attend_pass_of(a, b->i);
+	double sum[2] = {0};
 
 	for (size_t j = tile % SAMPLE; j < n; j += SAMPLE) {
-		double l = (at->best - a->set.beta * u[j]) * t * PER_NAT;
+		double l = (at->best - a->set.beta * u[j]) * p.t * PER_NAT;
 		b->count[worker][l < 0 ? 0 : l < N_BIN - 1 ? (size_t)l : N_BIN - 1] += u[j] > -FLT_MAX;
 	}
-	memcpy(w->near, u, n * sizeof *u);
-	a->kernel->weigh(w->near, NULL, n, a->set.beta, at->best, t, LOGIT_FLOOR, sum);
+	a->kernel->weigh(&p, u, NULL, n, w->near, NULL, sum);
 	b->unread[tile] = sum[0];
 	sum[0] = 0;
-	memcpy(w->near, b->score + from, b->n[tile] * sizeof *u);
 	if (b->n[tile] > 0)
-		a->kernel->weigh(w->near, a->query[b->i].bonus ? b->row_add + from : NULL, b->n[tile], a->set.beta, at->best, t, LOGIT_FLOOR, sum);
+		a->kernel->weigh(&p, b->score + from, a->query[b->i].bonus ? b->row_add + from : NULL, b->n[tile], w->near, NULL, sum);
 	b->known[tile] = sum[0];
 }
 

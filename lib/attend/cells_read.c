@@ -210,9 +210,8 @@ sum_piece(struct cells *c, struct piece *p, const struct piece *next, struct wor
 	double sum[2];
 
 	(void)next;
-	memcpy(w->near, c->score + p->at, p->n * sizeof *c->score);
-	c->a->kernel->weigh(w->near, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, c->a->set.beta, c->best,
-	    1 / c->at_temperature, LOGIT_FLOOR, sum);
+	const struct kernel_pass how = { NULL, c->a->set.beta, c->best, 1 / c->at_temperature, LOGIT_FLOOR, 0 };
+	c->a->kernel->weigh(&how, c->score + p->at, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, w->near, NULL, sum);
 	p->sum = sum[0];
 	return 0;
 }
@@ -271,8 +270,8 @@ blend_piece(struct cells *c, struct piece *p, const struct piece *next, struct w
 			w->some[n_top++] = (uint32_t)j;
 		}
 	}
-	a->kernel->weigh(weight, a->query[c->i].bonus ? c->add + p->at : NULL, p->n, a->set.beta, at->best, 1 / at->temperature,
-	    LOGIT_FLOOR, sum);
+	const struct kernel_pass how = attend_pass_of(a, c->i);
+	a->kernel->weigh(&how, weight, a->query[c->i].bonus ? c->add + p->at : NULL, p->n, weight, NULL, sum);
 	if (!attend_sum_is_possible(sum))
 		return attend_rows_are_impossible(a, w, task_of(c, p), c->row[p->at] / TILE_ROWS);
 	total_add(&w->total[c->i], sum);

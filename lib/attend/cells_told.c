@@ -44,8 +44,8 @@ cells_foretell(struct cells *c, double temperature)
 		c->log_told[k] = log_n + most / temperature + pool_index_foretold(steep, c->u[k], c->v[k]);
 		c->most_told = c->log_told[k] > c->most_told ? c->log_told[k] : c->most_told;
 	}
-	memcpy(c->told, c->u, x->n_cell * sizeof *c->told);
-	a->kernel->weigh(c->told, c->log_told, x->n_cell, 0, c->most_told, 1, LOGIT_FLOOR, sum);
+	const struct kernel_pass how = { NULL, 0, c->most_told, 1, LOGIT_FLOOR, 0 };
+	a->kernel->weigh(&how, c->u, c->log_told, x->n_cell, c->told, NULL, sum);
 	memset(c->in_bin, 0, CELLS_BIN * sizeof *c->in_bin);
 	memset(c->all, 0, sizeof c->all);
 	for (size_t k = 0; k < x->n_cell; k++) {
@@ -71,8 +71,8 @@ foretell_half(struct cells *c)
 		l[k] = log_n + .5 * most / c->temperature + pool_index_foretold(.5 * steep, c->u[k], c->v[k]);
 		top = l[k] > top ? l[k] : top;
 	}
-	memcpy(c->told_half, c->u, x->n_cell * sizeof *c->told_half);
-	a->kernel->weigh(c->told_half, l, x->n_cell, 0, top, 1, LOGIT_FLOOR, sum);
+	const struct kernel_pass how = { NULL, 0, top, 1, LOGIT_FLOOR, 0 };
+	a->kernel->weigh(&how, c->u, l, x->n_cell, c->told_half, NULL, sum);
 	for (size_t k = 0; k < x->n_cell; k++) {
 		c->told_half[k] = fmaxf(c->told_half[k], TOLD_LEAST);
 		c->in_bin[c->bin[k]][1] += c->told_half[k];

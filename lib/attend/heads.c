@@ -197,7 +197,8 @@ pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct 
 					if (top->n < top->n_max || score[j] >= top->least)
 						attend_heap_consider(top, from + j, score[j], 0);
 			step[i] = (int)ceil(most / LN_STEP);
-			h->kernel->weigh(score, NULL, end - from, 1, step[i] * LN_STEP, 1, LOGIT_FLOOR, sums[i]);
+			const struct kernel_pass p = { NULL, 1, step[i] * LN_STEP, 1, LOGIT_FLOOR, 0 };
+			h->kernel->weigh(&p, score, NULL, end - from, score, NULL, sums[i]);
 		}
 		for (size_t j = from; j < end; j += s.n) {
 			if (span_of(h, j, end - j, w, tile, &s) < 0)

@@ -115,8 +115,9 @@ void attend_fault_none(struct attend *a);
 const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
 /* Rows that weigh enough, and their weights; some and w have room for n. Returns how many. */
 size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
-/* Rows from row from on, at most NEAR_ROWS, go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES. */
-void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, struct worker *w);
+/* Rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES. Their weights, with zeros
+   where they are too light, stand in the rows of w->near from element at on, whose contents are lost. */
+void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at, struct worker *w);
 
 /* -- top.c -- */
 int attend_before(const struct attend_item *s, const struct attend_item *t);
@@ -140,6 +141,8 @@ int attend_settle(const struct attend_settings *set, const struct attend_query *
     struct settled *out);
 double attend_bonus_of(const struct attend_settings *set, const struct attend_query *query, size_t n_cluster, uint32_t cluster);
 
+/* How scores of query i become weights. */
+struct kernel_pass attend_pass_of(const struct attend *a, size_t i);
 /* exp((logit - best) / T) of a row that was scored again. */
 float attend_weight_of(const struct settled *at, double logit);
 /* The first of rows sorted by row that is not before row. */

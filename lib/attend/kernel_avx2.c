@@ -31,6 +31,7 @@ IN V v_add(V a, V b) { return (V){ _mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi
 IN V v_mul(V a, V b) { return (V){ _mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi) }; }
 IN V v_fma(V a, V b, V c) { return (V){ _mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi) }; }
 IN V v_max(V a, V b) { return (V){ _mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi) }; }
+IN V v_min(V a, V b) { return (V){ _mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi) }; }
 IN V v_round(V a) { return (V){ _mm256_round_ps(a.lo, 0), _mm256_round_ps(a.hi, 0) }; }
 IN __m256 power2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)); }
 IN V v_power2(V n) { return (V){ power2(n.lo), power2(n.hi) }; }

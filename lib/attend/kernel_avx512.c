@@ -23,6 +23,7 @@ IN V v_add(V a, V b) { return _mm512_add_ps(a, b); }
 IN V v_mul(V a, V b) { return _mm512_mul_ps(a, b); }
 IN V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 IN V v_max(V a, V b) { return _mm512_max_ps(a, b); }
+IN V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 IN V v_round(V a) { return _mm512_roundscale_ps(a, 0); }
 IN V v_power2(V n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)); }
 

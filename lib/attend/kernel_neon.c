@@ -31,7 +31,8 @@ IN void v_store(float *at, V x) { vst1q_f32(at, x.a); vst1q_f32(at + 4, x.b); vs
 #define EACH(f, x, y) (V){ f((x).a, (y).a), f((x).b, (y).b), f((x).c, (y).c), f((x).d, (y).d) }
 IN V v_add(V x, V y) { return EACH(vaddq_f32, x, y); }
 IN V v_mul(V x, V y) { return EACH(vmulq_f32, x, y); }
-IN V v_max(V x, V y) { return EACH(vmaxnmq_f32, x, y); }
+IN V v_max(V x, V y) { return EACH(vmaxq_f32, x, y); }
+IN V v_min(V x, V y) { return EACH(vminq_f32, x, y); }
 IN V v_fma(V x, V y, V z) { return (V){ vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c), vfmaq_f32(z.d, x.d, y.d) }; }
 IN V v_round(V x) { return (V){ vrndnq_f32(x.a), vrndnq_f32(x.b), vrndnq_f32(x.c), vrndnq_f32(x.d) }; }
 IN float32x4_t power4(float32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)); }

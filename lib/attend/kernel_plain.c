@@ -26,6 +26,7 @@ IN V v_add(V a, V b) { EACH(a.at[i] + b.at[i]); }
 IN V v_mul(V a, V b) { EACH(a.at[i] * b.at[i]); }
 IN V v_fma(V a, V b, V c) { EACH(a.at[i] * b.at[i] + c.at[i]); }
 IN V v_max(V a, V b) { EACH(a.at[i] > b.at[i] ? a.at[i] : b.at[i]); }
+IN V v_min(V a, V b) { EACH(a.at[i] < b.at[i] ? a.at[i] : b.at[i]); }
 /* adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even */
 IN V v_round(V a) { EACH(a.at[i] + 0x1.8p23f - 0x1.8p23f); }
 IN float power2(float n) { uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; float x; memcpy(&x, &bits, sizeof x); return x; }
@@ -87,6 +88,7 @@ codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *s
 #define NAME plain
 #define INLINE static
 #define UNROLL
+#define IN_DOUBLE 1
 #define SKETCH codes_plain
 #define GEMM_Q 2
 #define GEMM_R 2

@@ -106,22 +106,37 @@ attend_weight_of(const struct settled *at, double logit)
 	return l > LOGIT_FLOOR ? (float)exp(l) : 0;
 }
 
-/* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. */
-static int
-weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, struct worker *w)
+struct kernel_pass
+attend_pass_of(const struct attend *a, size_t i)
 {
 	const struct settled *at = &a->settled[i];
+
+	return (struct kernel_pass){ a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, (float)a->w_least };
+}
+
+/* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. kept, if not NULL: those
+   that z wants, else 0. */
+static int
+weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, float *kept, struct worker *w)
+{
+	const struct settled *at = &a->settled[i];
+	const struct kernel_pass p = attend_pass_of(a, i);
 	double sum[2];
 
 	for (size_t j = from; j < end; j += BLOCK_ROWS) {
-		a->kernel->weigh(attend_weight_at(a, i, j), add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, a->set.beta,
-		    at->best, 1 / at->temperature, LOGIT_FLOOR, sum);
+		float *score = attend_weight_at(a, i, j);
+		a->kernel->weigh(&p, score, add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, score,
+		    kept ? kept + (j - from) : NULL, sum);
 		if (!attend_sum_is_possible(sum))
 			return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
 		total_add(&w->total[i], sum);
 	}
-	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++)
-		*attend_weight_at(a, i, at->in_order[t].row) = attend_weight_of(at, at->in_order[t].logit);
+	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++) {
+		float weight = attend_weight_of(at, at->in_order[t].logit);
+		*attend_weight_at(a, i, at->in_order[t].row) = weight;
+		if (kept)
+			kept[at->in_order[t].row - from] = weight >= p.least ? weight : 0;
+	}
 	return 0;
 }
 
@@ -164,14 +179,18 @@ blend_rows(struct attend *a, size_t from, size_t end, struct worker *w)
 
 	for (size_t first = a->first, last; first < a->n_query; first = last) {
 		last = a->n_query - first < NEAR_QUERIES ? a->n_query : first + NEAR_QUERIES;
-		for (size_t i = first; i < last; i++)
+		for (size_t i = first; i < last; i++) {
+			/* the scores of other queries lie in other pages: memory is asked for them beforehand */
+			for (size_t k = 0; i + 2 < a->n_query && k < end - from; k += 16)
+				__builtin_prefetch(attend_weight_at(a, i + 2, from) + k, 1);
 			if ((a->query[i].bonus && add_bonus(a, i, from, end, w) < 0) ||
-			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w) < 0)
+			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w->near + (i - first) * NEAR_ROWS, w) < 0)
 				return -1;
+		}
 		for (size_t j = from; j < end; j += s.n) {
 			if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 				return -1;
-			attend_blend_span(a, j, &s, first, last, w);
+			attend_blend_span(a, j, &s, first, last, j - from, w);
 		}
 	}
 	return 0;
@@ -217,7 +236,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 		return -1;
 	/* all but blocks in which a row is set aside, or which are of two segments */
 	if (s.n == end - from && (top == at->n_in_order || at->in_order[top].row >= end)) {
-		const struct kernel_pass p = { a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, w_least };
+		const struct kernel_pass p = attend_pass_of(a, i);
 		double sum[2];
 		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
 			w->add[k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
@@ -235,7 +254,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 	}
 	set_aside(a, i, from, end);
-	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w) < 0)
+	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, NULL, w) < 0)
 		return -1;
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
