@@ -112,14 +112,21 @@ attend_find_top(struct attend *a, size_t i, struct worker *w)
 			continue;
 		size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row;
 		const float *score = attend_weights(a, i, tile) - from;
-		if (!query->bonus) {
-			for (size_t j = from; j < end; j++) {
-				double logit = set->beta * score[j];
-				if (h.n < h.n_max || logit > h.least)
-					attend_heap_consider(&h, j, logit, 0);
-			}
+		if (!query->bonus && h.n == h.n_max) {
+			float reach = nextafterf((float)(h.least / set->beta), -INFINITY);
+			size_t n_some = attend_list_heavy(score + from, end - from, reach, w->some, w->near);
+			for (size_t k = 0; k < n_some; k++)
+				if (set->beta * score[from + w->some[k]] > h.least)
+					attend_heap_consider(&h, from + w->some[k], set->beta * score[from + w->some[k]], 0);
 			continue;
 		}
+		for (size_t j = from; !query->bonus && j < end; j++) {
+			double logit = set->beta * score[j];
+			if (h.n < h.n_max || logit > h.least)
+				attend_heap_consider(&h, j, logit, 0);
+		}
+		if (!query->bonus)
+			continue;
 		struct attend_span s;
 		for (size_t j = from; j < end; j += s.n) {
 			if (attend_span_of(a, j, end - j, w, i, &s) < 0)
