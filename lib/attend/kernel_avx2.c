@@ -89,6 +89,74 @@ v_sum16(const V *x, float *out)
 		out[i] = v_sum(x[i]);
 }
 
+/* Scores of 4 queries and 3 rows: one half of the vectors after the other, so that the registers hold 12 sums. */
+enum { TILE_Q = 4, TILE_R = 3, TILE = TILE_Q * TILE_R };
+
+IN void
+tile_step(__m256 r0, __m256 r1, __m256 r2, const float *a, size_t n_pad, __m256 *sum)
+{
+	_Pragma("GCC unroll 4")
+	for (size_t q = 0; q < TILE_Q; q++) {
+		__m256 one = _mm256_loadu_ps(a + q * n_pad);
+		sum[3 * q] = _mm256_fmadd_ps(r0, one, sum[3 * q]);
+		sum[3 * q + 1] = _mm256_fmadd_ps(r1, one, sum[3 * q + 1]);
+		sum[3 * q + 2] = _mm256_fmadd_ps(r2, one, sum[3 * q + 2]);
+	}
+}
+
+/* Lanes 0 to 7 of the sums, or 8 to 15 if x and a begin 8 elements later; n_last: what the last vector of 16 has of these. */
+IN void
+tile_half(const float *x, size_t dim, const float *a, size_t n_pad, size_t n_last, __m256 *sum)
+{
+	static const int32_t mask[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+	const size_t n = dim / 16 * 16;
+
+	_Pragma("GCC unroll 12")
+	for (size_t i = 0; i < TILE; i++)
+		sum[i] = _mm256_setzero_ps();
+	for (size_t k = 0; k < n; k += 16)
+		tile_step(_mm256_loadu_ps(x + k), _mm256_loadu_ps(x + dim + k), _mm256_loadu_ps(x + 2 * dim + k), a + k, n_pad, sum);
+	if (n < dim) {
+		__m256i some = _mm256_loadu_si256((const void *)(mask + 8 - n_last));
+		tile_step(_mm256_maskload_ps(x + n, some), _mm256_maskload_ps(x + dim + n, some), _mm256_maskload_ps(x + 2 * dim + n, some),
+		    a + n, n_pad, sum);
+	}
+}
+
+/* Sums of four vectors of 8, as v_sum() has them; of a and c, then those of b and d, each in two lanes. */
+IN __m256
+sum4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+	__m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+	__m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+	__m256 s = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd))),
+	    _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd))));
+
+	return _mm256_add_ps(s, _mm256_movehdup_ps(s));
+}
+
+TARGET static void
+scores_tile(const float *x, size_t dim, const float *a, size_t n_pad, float *score, size_t n_stride)
+{
+	__m256 low[TILE], sum[TILE];
+	const size_t n_last = dim % 16;
+
+	tile_half(x, dim, a, n_pad, n_last < 8 ? n_last : 8, low);
+	tile_half(x + 8, dim, a + 8, n_pad, n_last < 8 ? 0 : n_last - 8, sum);
+	_Pragma("GCC unroll 12")
+	for (size_t i = 0; i < TILE; i++)
+		sum[i] = _mm256_add_ps(low[i], sum[i]);
+	_Pragma("GCC unroll 3")
+	for (size_t r = 0; r < TILE_R; r++, score++) {
+		__m256 s = sum4(sum[r], sum[3 + r], sum[6 + r], sum[9 + r]);
+		__m128 even = _mm256_castps256_ps128(s), odd = _mm256_extractf128_ps(s, 1);
+		_mm_store_ss(score, even);
+		_mm_store_ss(score + n_stride, odd);
+		_mm_store_ss(score + 2 * n_stride, _mm_movehl_ps(even, even));
+		_mm_store_ss(score + 3 * n_stride, _mm_movehl_ps(odd, odd));
+	}
+}
+
 /* Products of 32 codes, four and four of a row by four numbers of the query: at most 7,620 each, so that four of them are added
    in 16 bits. */
 __attribute__((target("avx2"))) static inline __m256i
@@ -125,8 +193,9 @@ codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 
 #define NAME avx2
 #define SKETCH codes_avx2
-#define GEMM_Q 2
-#define GEMM_R 2
+#define SCORES_TILE scores_tile
+#define GEMM_Q TILE_Q
+#define GEMM_R TILE_R
 #define TURN_Q 4
 #define BLEND_C 2
 #define BLEND_Q 3
