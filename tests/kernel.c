@@ -67,64 +67,77 @@ rows_free(struct rows *r)
 		free(r->kept[i]);
 }
 
-enum { N_QUERY = 19 };           /* as many as are taken together, and some more */
+enum { N_QUERY = 19, MOST = 150 };      /* queries: as many as are taken together, and some more; rows */
 
 static void
 kernels_agree(void)
 {
-	static const size_t dims[] = { 1, 2, 15, 16, 17, 48, 100, 128, 200 }, ns[] = { 1, 15, 16, 33 };
+	static const size_t dims[] = { 1, 2, 15, 16, 17, 48, 100, 128, 200 }, ns[] = { 1, 2, 15, 16, 33, MOST };
 	double worst_score = 0, worst_z = 0, worst_exp = 0, plain = 0;
-	int alone = 1, among = 1, some_same = 1, wide = 1, at_once = 1;
+	int alone = 1, among = 1, some_same = 1, wide = 1, at_once = 1, few = 1;
 
 	for (size_t t = 0; t < 4; t++)
 		for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
 			for (size_t k = 0; k < sizeof ns / sizeof *ns; k++) {
 				size_t dim = dims[i], n = ns[k], n_pad = kernel_pad(dim);
+				if (n == MOST && (t != ATTEND_F32 || dim < 48 || dim > 128))
+					continue;
 				enum attend_type type = (enum attend_type)t;
 				struct rows r = rows_new(n, dim, type);
-				float *a = xcalloc(N_QUERY * n_pad, sizeof *a), *w = xmalloc(N_QUERY * 40, sizeof *w);
+				float *a = xcalloc(N_QUERY * n_pad, sizeof *a), *w = xmalloc(N_QUERY * MOST, sizeof *w);
 				float *first = NULL, *first_z = NULL;
 				for (size_t q = 0; q < N_QUERY; q++) {
 					unit(a + q * n_pad, dim);
-					for (size_t j = 0; j < 40; j++)
-						w[q * 40 + j] = j % 3 ? (float)rng_uniform(&rng) : 0;
+					for (size_t j = 0; j < MOST; j++)
+						w[q * MOST + j] = j % 3 ? (float)rng_uniform(&rng) : 0;
 				}
 				const struct attend_kernel *kernel;
 				for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
-					float *score = xmalloc(N_QUERY * 40, sizeof *score), *z = xcalloc(N_QUERY * n_pad, sizeof *z), one[40];
+					float *score = xmalloc(N_QUERY * MOST, sizeof *score), *z = xcalloc(N_QUERY * n_pad, sizeof *z), one[MOST];
 					float *out = xmalloc(n * dim, sizeof *out), *z1 = xmalloc(n_pad, sizeof *z1);
 					int is_plain = strcmp(kernel->name, "plain") == 0;
-					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, 40);
-					kernel->blend(type, r.kept[t], r.scale, n, dim, w, 40, N_QUERY, z);
+					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, MOST);
+					kernel->blend(type, r.kept[t], r.scale, n, dim, w, MOST, N_QUERY, z);
+					/* fewer queries, which go other ways */
+					for (size_t m = 2; m < 10; m++) {
+						float *less = xmalloc(m * MOST, sizeof *less), *less_z = xcalloc(m * n_pad, sizeof *less_z);
+						kernel->scores(type, r.kept[t], r.scale, n, dim, a, m, less, MOST);
+						kernel->blend(type, r.kept[t], r.scale, n, dim, w, MOST, m, less_z);
+						for (size_t q = 0; q < m; q++)
+							few &= memcmp(less + q * MOST, score + q * MOST, n * sizeof *less) == 0 &&
+							    memcmp(less_z + q * n_pad, z + q * n_pad, dim * sizeof *less_z) == 0;
+						free(less);
+						free(less_z);
+					}
 					kernel->widen(type, r.kept[t], n, dim, out);
 					for (size_t j = 0; j < n * dim; j++)
 						wide &= (type == ATTEND_I8 ? r.scale[j / dim] * out[j] : out[j]) == r.x[j];
 					for (size_t q = 0; q < N_QUERY; q++) {
 						for (size_t j = 0; j < n; j++) {
-							worst_score = fmax(worst_score, fabs(score[q * 40 + j] - mat_dot64(a + q * n_pad, r.x + j * dim, dim)));
+							worst_score = fmax(worst_score, fabs(score[q * MOST + j] - mat_dot64(a + q * n_pad, r.x + j * dim, dim)));
 							kernel->scores(type, (char *)r.kept[t] + j * dim * (type == ATTEND_F32 ? 4 : type == ATTEND_I8 ? 1 : 2),
 							    r.scale + j, 1, dim, a + q * n_pad, 1, one, 0);
-							alone &= memcmp(one, &score[q * 40 + j], sizeof *one) == 0;
+							alone &= memcmp(one, &score[q * MOST + j], sizeof *one) == 0;
 						}
 						/* the rows with a weight alone, by their numbers */
-						uint32_t some[40], n_some = 0;
-						float some_w[40];
+						uint32_t some[MOST], n_some = 0;
+						float some_w[MOST];
 						for (size_t j = 0; j < n; j++)
-							if (w[q * 40 + j] > 0) {
+							if (w[q * MOST + j] > 0) {
 								some[n_some] = (uint32_t)j;
-								some_w[n_some++] = w[q * 40 + j];
+								some_w[n_some++] = w[q * MOST + j];
 							}
 						memset(z1, 0, n_pad * sizeof *z1);
 						kernel->blend_some(type, r.kept[t], r.scale, some, n_some, dim, some_w, z1, NULL);
 						some_same &= memcmp(z1, z + q * n_pad, dim * sizeof *z1) == 0;
 						/* scored, weighed and blended at once: every row, some, none */
 						for (int how = 0; how < 6; how++) {
-							double add[40], sum[2], sum_at_once[2];
-							float weight[40], z_at_once[208] = {0};
+							double add[MOST], sum[2], sum_at_once[2];
+							float weight[MOST], z_at_once[208] = {0};
 							struct kernel_pass p = { a + q * n_pad, 20, 3, .7, -80, how % 3 == 0 ? 0 : how % 3 == 1 ? .1f : 1e30f };
 							for (size_t j = 0; j < n; j++)
 								add[j] = how < 3 ? 0 : j % 5;
-							memcpy(one, score + q * 40, n * sizeof *one);
+							memcpy(one, score + q * MOST, n * sizeof *one);
 							kernel->weigh(&p, one, how < 3 ? NULL : add, n, one, NULL, sum);
 							for (size_t j = n_some = 0; j < n; j++)
 								if (one[j] >= p.least) {
@@ -140,7 +153,7 @@ kernels_agree(void)
 						for (size_t d = 0; d < dim; d++) {
 							double sum = 0;
 							for (size_t j = 0; j < n; j++)
-								sum += (double)w[q * 40 + j] * r.x[j * dim + d];
+								sum += (double)w[q * MOST + j] * r.x[j * dim + d];
 							worst_z = fmax(worst_z, fabs(z[q * n_pad + d] - sum));
 						}
 					}
@@ -150,12 +163,12 @@ kernels_agree(void)
 						score = z = NULL;
 					} else if (first && !is_plain)
 						for (size_t q = 0; q < N_QUERY; q++)
-							among &= memcmp(first + q * 40, score + q * 40, n * sizeof *score) == 0 &&
+							among &= memcmp(first + q * MOST, score + q * MOST, n * sizeof *score) == 0 &&
 							    memcmp(first_z + q * n_pad, z + q * n_pad, dim * sizeof *z) == 0;
 					else
 						for (size_t q = 0; first && q < N_QUERY; q++)
 							for (size_t j = 0; j < n; j++)
-								plain = fmax(plain, fabs(first[q * 40 + j] - score[q * 40 + j]));
+								plain = fmax(plain, fabs(first[q * MOST + j] - score[q * MOST + j]));
 					free(score);
 					free(z);
 					free(out);
@@ -170,6 +183,7 @@ kernels_agree(void)
 	claim(worst_score < 1e-6 && worst_z < 3e-6, "scores and blends are those of slow sums (%.1e, %.1e), in all four types", worst_score, worst_z);
 	claim(wide, "widened rows are the numbers that were kept");
 	claim(alone, "a row's score is the same bits alone, and among any rows and queries");
+	claim(few, "and among few queries");
 	claim(some_same, "rows of weight 0 left out change no bit of a blend");
 	claim(at_once, "scored, weighed and blended at once, rows give the same bits as one step after the other");
 	claim(among, "kernels that fuse give the same bits");

@@ -124,6 +124,7 @@ codes_avx512(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *
 #define TURN_Q 8
 #define BLEND_C 4
 #define BLEND_Q 4
+#define BLEND_FEW 8
 #define BLEND_ONE 8
 #include "attend/kernel_lanes.inc"
 

@@ -112,6 +112,7 @@ codes_neon(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 #define TURN_Q 4
 #define BLEND_C 2
 #define BLEND_Q 2
+#define BLEND_FEW 2
 #define BLEND_ONE 4
 #include "attend/kernel_lanes.inc"
 

@@ -95,6 +95,7 @@ codes_plain(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *s
 #define TURN_Q 2
 #define BLEND_C 2
 #define BLEND_Q 1
+#define BLEND_FEW 1
 #define BLEND_ONE 2
 #include "attend/kernel_lanes.inc"
 

@@ -92,6 +92,28 @@ attend_heap_consider(struct attend_heap *h, size_t row, double logit, double bon
 	h->least = h->item[0].logit;
 }
 
+/* Rows of a tile by their scores alone. */
+static void
+consider_scores(struct attend *a, size_t i, size_t from, size_t end, struct attend_heap *h, struct worker *w)
+{
+	const float *score = attend_weight_at(a, i, from);
+	size_t n_some = h->n;
+
+	for (size_t j = 0; h->n < h->n_max && j < end - from; j++)
+		attend_heap_consider(h, from + j, a->set.beta * score[j], 0);
+	if (h->n < h->n_max)
+		return;
+	/* once the heap is full, those that may stand before its least, and those that filled it not again */
+	size_t first = h->n - n_some;
+	n_some = attend_list_heavy(score + first, end - from - first, nextafterf((float)(h->least / a->set.beta), -INFINITY), w->some,
+	    w->near);
+	for (size_t k = 0; k < n_some; k++) {
+		size_t j = first + w->some[k];
+		if (a->set.beta * score[j] > h->least)
+			attend_heap_consider(h, from + j, a->set.beta * score[j], 0);
+	}
+}
+
 int
 attend_find_top(struct attend *a, size_t i, struct worker *w)
 {
@@ -110,25 +132,12 @@ attend_find_top(struct attend *a, size_t i, struct worker *w)
 		/* rounding of these two sums and of a row's moves with the sums, so a tile that is passed over has none better */
 		if (h.n == h.n_max && set->beta * a->most[i * a->n_tile + tile] + most_bonus <= h.least)
 			continue;
-		size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < a->pool.n_row ? from + TILE_ROWS : a->pool.n_row;
+		size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 		const float *score = attend_weights(a, i, tile) - from;
-		if (!query->bonus && h.n == h.n_max) {
-			float reach = nextafterf((float)(h.least / set->beta), -INFINITY);
-			size_t n_some = attend_list_heavy(score + from, end - from, reach, w->some, w->near);
-			for (size_t k = 0; k < n_some; k++)
-				if (set->beta * score[from + w->some[k]] > h.least)
-					attend_heap_consider(&h, from + w->some[k], set->beta * score[from + w->some[k]], 0);
-			continue;
-		}
-		for (size_t j = from; !query->bonus && j < end; j++) {
-			double logit = set->beta * score[j];
-			if (h.n < h.n_max || logit > h.least)
-				attend_heap_consider(&h, j, logit, 0);
-		}
-		if (!query->bonus)
-			continue;
 		struct attend_span s;
-		for (size_t j = from; j < end; j += s.n) {
+		if (!query->bonus)
+			consider_scores(a, i, from, end, &h, w);
+		for (size_t j = from; query->bonus && j < end; j += s.n) {
 			if (attend_span_of(a, j, end - j, w, i, &s) < 0)
 				return -1;
 			for (size_t k = 0; k < s.n; k++) {
