@@ -1,6 +1,7 @@
 /* kernel.c - the loops of attention against slow sums; heads; what bounds promise, over pools made to break them */
 #include "attend/kernel.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,28 @@ kernels_agree(void)
 		}
 	claim(worst_exp < 1, "weights are exp of the logits, as near as floats are (%.2f of that)", worst_exp);
 	claim(zero && keeps && off_sum < 1e-9 && off_wl < 2e-7 && same, "far ones weigh 0, sums are theirs, and kernels that fuse agree to the bit");
+	int refuses = 1, far = 1;
+	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++)
+		for (int how = 0; how < 12; how++) {
+			/* among 16 or at the end, with something added or not, in steps whose float is above or below them */
+			static const float bad[] = { INFINITY, -INFINITY, NAN };
+			float s[21] = {0}, w[21];
+			double add[21] = {0}, sum[2];
+			struct kernel_pass p = { NULL, how % 4 < 2 ? 30.1 : 30.2, 31, .9, -80, 0 };
+			s[how % 2 ? 4 : 18] = bad[how / 4];
+			for (int is_added = 0; is_added < 2; is_added++) {
+				kernel->weigh(&p, s, is_added ? add : NULL, 21, w, NULL, sum);
+				refuses &= !isfinite(sum[1]);
+			}
+			/* rows set aside, at any steepness */
+			p.beta = how % 2 ? 123456789 : 1e12;
+			p.best = p.beta;
+			s[4] = s[18] = -FLT_MAX;
+			kernel->weigh(&p, s, NULL, 21, w, NULL, sum);
+			far &= isfinite(sum[0]) && isfinite(sum[1]) && w[4] == 0 && w[18] == 0;
+		}
+	claim(refuses, "a score that is no number, or infinite, leaves no sum");
+	claim(far, "and one that is far below all leaves what it was");
 	claim(!attend_kernel_named("none") && attend_kernel_named("plain") && attend_kernel_named(best->name) == best, "kernels have names");
 }
 
@@ -588,6 +611,36 @@ heads(size_t n, size_t dim, float steep)
 	world_free(&w);
 }
 
+/* A sketch made wrong on purpose: its bounds are no numbers, or none is below infinity. */
+static void
+impossible_sketches(void)
+{
+	enum { N = 9500, DIM = 40 };
+	static const uint16_t bad[] = { 0x7E00, 0x7C00, 0xFC00 };
+	struct world w = world_new(N, DIM);
+	const size_t n_block = mat_sketch_block(DIM);
+	size_t n_refused = 0;
+	struct attend_result r;
+	struct fault f;
+	float x[DIM];
+
+	fill(&w, PLAIN);
+	unit(x, DIM);
+	for (size_t how = 0; how < 12; how++) {
+		struct attend_pool pool = pool_of(&w);
+		struct attend_settings set = { .gain = 2, .beta = 20, .kappa = .2, .lambda = 100, .epsilon = how % 2 ? .01 : 0, .n_top = 10, .n_thread = 1 };
+		struct attend_query q = { .x = x };
+		for (size_t b = how / 2 % 2 ? 77 : 0; b < (how / 2 % 2 ? 78 : (N + 15) / 16); b++)
+			for (size_t k = 0; k < 16; k++)
+				memcpy(w.block + (b + 1) * n_block - 64 + 2 * k, &bad[how / 4], sizeof *bad);
+		struct attend *a = attend_new(&pool, &set, 1);
+		n_refused += attend_run(a, 1, &q, &r, &f) < 0;
+		attend_free(a);
+	}
+	claim(n_refused == 12, "bounds that are no numbers end in a fault, not in a wait without end");
+	world_free(&w);
+}
+
 int
 main(void)
 {
@@ -600,6 +653,7 @@ main(void)
 	sketches();
 	for (int kind = 0; kind < N_KIND; kind++)
 		bounds_hold(kind);
+	impossible_sketches();
 	heads(1, 3, 1);
 	heads(3000, 33, 60);
 	heads(5000, 64, 300);

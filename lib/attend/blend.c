@@ -79,7 +79,8 @@ attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, fl
 }
 
 void
-attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at, struct worker *w)
+attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at,
+    struct worker *w)
 {
 	const float w_least = (float)a->w_least;
 	size_t near[NEAR_QUERIES], n_near = 0;

@@ -142,6 +142,12 @@ bound_tile(void *arg, size_t tile, size_t worker)
 			for (size_t k = 0; k < s.n; k++)
 				u[j - from + k] += b->add[s.cluster[k] < a->pool.n_cluster ? s.cluster[k] : 0];
 	}
+	/* a bound that is no number would be waited for without end */
+	int is_possible = 1;
+	for (size_t k = 0; k < end - from; k++)
+		is_possible &= fabsf(u[k]) < 1e30f;
+	if (!is_possible)
+		attend_rows_are_impossible(a, w, tile, tile);
 	a->most[b->i * a->n_tile + tile] = a->kernel->largest(u, end - from);
 }
 
@@ -162,7 +168,8 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 		for (size_t k = first; k < last; k++)
 			if (b->row[from + k] == at->in_order[t].row - from)
 				weight[k] = -FLT_MAX;
-	a->kernel->weigh(&p, weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, weight + first, NULL, sum);
+	a->kernel->weigh(&p, weight + first, a->query[b->i].bonus ? b->row_add + from + first : NULL, last - first, weight + first,
+	    NULL, sum);
 	if (!attend_sum_is_possible(sum))
 		return attend_rows_are_impossible(a, w, tile, tile);
 	total_add(&w->total[b->i], sum);

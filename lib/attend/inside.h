@@ -113,11 +113,12 @@ void attend_fault_none(struct attend *a);
 /* -- blend.c -- */
 /* Rows of a span as float; those of int8 without their scale. */
 const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
-/* Rows that weigh enough, and their weights; some and w have room for n. Returns how many. */
+/* Rows that weigh enough, and their weights; some and w have room for n, and w may be weight. Returns how many. */
 size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
 /* Rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES. Their weights, with zeros
    where they are too light, stand in the rows of w->near from element at on, whose contents are lost. */
-void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at, struct worker *w);
+void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at,
+    struct worker *w);
 
 /* -- top.c -- */
 int attend_before(const struct attend_item *s, const struct attend_item *t);

@@ -4,8 +4,9 @@
  *   scores   s_qj = a_q . x_j: 16 sums, sum i over the elements i, i + 16, ..., by fused multiply-add; then those 8 apart
  *            are added, then 4, 2 and 1 apart. An int8 row's sum is multiplied by its scale at the end
  *   blend    z_q += w_qj x_j, fused, row by row in their order; a weight of 0 may be left out, which changes no bit
- *   weigh    l_j = (beta s_j + add_j - best) t: in double where there is an add, else by fused products that are as near;
- *            w_j = exp(l_j) in float, and sums of w and w l in 16 doubles
+ *   weigh    l_j = (beta s_j + add_j - best) t, a float: had in double where there is an add (plain: always), else by fused
+ *            products that are as near; w_j = exp(l_j) in float, and sums of w and w l, l within [floor, 80], in 16 doubles.
+ *            A score that is infinite or no number makes the second sum none
  *   rounding so no result depends on how many rows or queries a call has, nor on what stands beside them; and AVX-512,
  *            AVX2 and NEON give the same bits. The plain kernel, which any processor runs, does not fuse: its bits differ
  *   shapes   a row has dim numbers of one type, rows follow each other; queries are padded with zeros to a multiple of 16
@@ -61,7 +62,8 @@ struct attend_kernel {
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* w [n] of score [n], which may be the same place: 0 where l is below floor (at least -80); l above 80 counts as 80; add may
 	   be NULL. kept [n], if not NULL: w where it is at least least, else 0. sum: of w, and of w l. q is not used. */
-	void (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept, double sum[2]);
+	void (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept,
+	    double sum[2]);
 	float (*largest)(const float *score, size_t n);         /* n > 0 */
 	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */
 	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *block, size_t n_block, float *bound);

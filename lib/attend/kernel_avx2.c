@@ -98,9 +98,9 @@ tile_step(__m256 r0, __m256 r1, __m256 r2, const float *a, size_t n_pad, __m256 
 	_Pragma("GCC unroll 4")
 	for (size_t q = 0; q < TILE_Q; q++) {
 		__m256 one = _mm256_loadu_ps(a + q * n_pad);
-		sum[3 * q] = _mm256_fmadd_ps(r0, one, sum[3 * q]);
-		sum[3 * q + 1] = _mm256_fmadd_ps(r1, one, sum[3 * q + 1]);
-		sum[3 * q + 2] = _mm256_fmadd_ps(r2, one, sum[3 * q + 2]);
+		sum[TILE_R * q] = _mm256_fmadd_ps(r0, one, sum[TILE_R * q]);
+		sum[TILE_R * q + 1] = _mm256_fmadd_ps(r1, one, sum[TILE_R * q + 1]);
+		sum[TILE_R * q + 2] = _mm256_fmadd_ps(r2, one, sum[TILE_R * q + 2]);
 	}
 }
 
@@ -148,7 +148,7 @@ scores_tile(const float *x, size_t dim, const float *a, size_t n_pad, float *sco
 		sum[i] = _mm256_add_ps(low[i], sum[i]);
 	_Pragma("GCC unroll 3")
 	for (size_t r = 0; r < TILE_R; r++, score++) {
-		__m256 s = sum4(sum[r], sum[3 + r], sum[6 + r], sum[9 + r]);
+		__m256 s = sum4(sum[r], sum[TILE_R + r], sum[2 * TILE_R + r], sum[3 * TILE_R + r]);
 		__m128 even = _mm256_castps256_ps128(s), odd = _mm256_extractf128_ps(s, 1);
 		_mm_store_ss(score, even);
 		_mm_store_ss(score + n_stride, odd);

@@ -9,6 +9,7 @@
 #include "base/thread.h"
 
 enum { BLOCK_ROWS = 128 };      /* whose weights are summed in floating point */
+_Static_assert(NEAR_ROWS % BLOCK_ROWS == 0 && TILE_ROWS % NEAR_ROWS == 0, "blocks of rows are the same in all passes");
 
 /* s_j = q.x_j of one tile for every query. */
 static void
@@ -111,7 +112,8 @@ attend_pass_of(const struct attend *a, size_t i)
 {
 	const struct settled *at = &a->settled[i];
 
-	return (struct kernel_pass){ a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR, (float)a->w_least };
+	return (struct kernel_pass){ a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR,
+	    (float)a->w_least };
 }
 
 /* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. kept, if not NULL: those
