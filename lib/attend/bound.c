@@ -294,7 +294,7 @@ weigh_tile(void *arg, size_t tile, size_t worker)
 	struct bound *b = a->bound;
 	struct worker *w = &a->worker[worker];
 	const struct settled *at = &a->settled[b->i];
-	size_t from = tile * TILE_ROWS, n = a->pool.n_row - from < TILE_ROWS ? a->pool.n_row - from : TILE_ROWS;
+	size_t from = tile * TILE_ROWS, n = attend_tile_end(a, tile) - from;
 	const float *u = attend_weights(a, b->i, tile);
 	const struct kernel_pass p = attend_pass_of(a, b->i);
 	double sum[2] = {0};
@@ -457,7 +457,7 @@ list_rows(struct few *w, float from, float until)
 
 	w->n = 0;
 	for (size_t tile = 0; tile < a->n_tile; tile++) {
-		size_t first = tile * TILE_ROWS, n = a->pool.n_row - first < TILE_ROWS ? a->pool.n_row - first : TILE_ROWS;
+		size_t first = tile * TILE_ROWS, n = attend_tile_end(a, tile) - first;
 		const float *u = attend_weights(a, w->i, tile);
 		if (a->most[w->i * a->n_tile + tile] < from)
 			continue;
