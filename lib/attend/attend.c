@@ -57,6 +57,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	a->n_pad = kernel_pad(dim);
 	a->n_top = n_top < pool->n_row ? n_top : pool->n_row;
 	a->w_least = 0x1p-24 / (double)(settings->n_whole ? settings->n_whole : pool->n_row);
+	a->log_least = log(a->w_least);
 	/* Not cleared: pages that no batch needs are never touched. */
 	a->weight = xlarge(n_query_max * a->n_tile * TILE_ROWS, sizeof *a->weight);
 	a->most = xaligned(n_query_max * a->n_tile, sizeof *a->most);

@@ -1,6 +1,5 @@
 /* A part of z from rows that lie together: by lists of the rows that weigh something, or, where many queries need most of
    them, by one product. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,20 +21,21 @@ static void
 blend_near(struct attend *a, const struct attend_span *s, const float *rows, const size_t *near, size_t n_near, float *weight,
     struct worker *w)
 {
+	/* queries that stand together have their parts so too */
+	const int is_together = near[n_near - 1] - near[0] == n_near - 1;
 	size_t n_pad = a->n_pad;
-	float z[NEAR_QUERIES * 16];
-	float *part = n_near * n_pad <= sizeof z / sizeof *z ? z : xmalloc(n_near * n_pad, sizeof *part);
+	float *part = is_together ? w->part + near[0] * n_pad : xmalloc(n_near * n_pad, sizeof *part);
 
 	if (s->type == ATTEND_I8)
 		for (size_t k = 0; k < n_near; k++)
 			for (size_t j = 0; j < s->n; j++)
 				weight[k * NEAR_ROWS + j] *= s->scale[j];
-	for (size_t k = 0; k < n_near; k++)
+	for (size_t k = 0; !is_together && k < n_near; k++)
 		memcpy(part + k * n_pad, w->part + near[k] * n_pad, n_pad * sizeof *part);
 	a->kernel->blend(ATTEND_F32, rows, NULL, s->n, a->pool.dim, weight, NEAR_ROWS, n_near, part);
-	for (size_t k = 0; k < n_near; k++)
+	for (size_t k = 0; !is_together && k < n_near; k++)
 		memcpy(w->part + near[k] * n_pad, part + k * n_pad, n_pad * sizeof *part);
-	if (part != z)
+	if (!is_together)
 		free(part);
 }
 
@@ -45,7 +45,7 @@ is_too_light(const struct attend *a, size_t i, size_t tile)
 {
 	const struct settled *at = &a->settled[i];
 
-	return a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best < at->temperature * (log(a->w_least) - .001);
+	return a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best < at->temperature * (a->log_least - .001);
 }
 
 static size_t

@@ -108,13 +108,7 @@ sketch_of(struct attend *a, size_t from, size_t n, struct worker *w, size_t task
 {
 	struct fault f;
 
-	if (a->pool.sketch(a->pool.arg, from, n, s, &f) == 0)
-		return 0;
-	if (task < w->fault_at) {
-		w->fault = f;
-		w->fault_at = task;
-	}
-	return -1;
+	return a->pool.sketch(a->pool.arg, from, n, s, &f) < 0 ? attend_keep_fault(w, task, &f) : 0;
 }
 
 /* Bounds of a tile, in the place of its scores. */
@@ -160,9 +154,9 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 	size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 	size_t top = attend_first_from(at->in_order, at->n_in_order, from), n_left = last;
 	float *weight = b->weight + from, *part = w->part + b->i * a->n_pad;
+	const struct kernel_pass p = attend_pass_of(a, b->i);
 	struct attend_span s;
 
-	const struct kernel_pass p = attend_pass_of(a, b->i);
 	memcpy(weight + first, b->score + from + first, (last - first) * sizeof *weight);
 	for (size_t t = top; t < at->n_in_order && at->in_order[t].row < end; t++)
 		for (size_t k = first; k < last; k++)

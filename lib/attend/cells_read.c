@@ -210,7 +210,7 @@ sum_piece(struct cells *c, struct piece *p, const struct piece *next, struct wor
 	double sum[2];
 
 	(void)next;
-	const struct kernel_pass how = { NULL, c->a->set.beta, c->best, 1 / c->at_temperature, LOGIT_FLOOR, 0 };
+	const struct kernel_pass how = attend_pass_at(c->a->set.beta, c->best, c->at_temperature);
 	c->a->kernel->weigh(&how, c->score + p->at, c->a->query[c->i].bonus ? c->add + p->at : NULL, p->n, w->near, NULL, sum);
 	p->sum = sum[0];
 	return 0;

@@ -44,7 +44,7 @@ cells_foretell(struct cells *c, double temperature)
 		c->log_told[k] = log_n + most / temperature + pool_index_foretold(steep, c->u[k], c->v[k]);
 		c->most_told = c->log_told[k] > c->most_told ? c->log_told[k] : c->most_told;
 	}
-	const struct kernel_pass how = { NULL, 0, c->most_told, 1, LOGIT_FLOOR, 0 };
+	const struct kernel_pass how = attend_pass_at(0, c->most_told, 1);
 	a->kernel->weigh(&how, c->u, c->log_told, x->n_cell, c->told, NULL, sum);
 	memset(c->in_bin, 0, CELLS_BIN * sizeof *c->in_bin);
 	memset(c->all, 0, sizeof c->all);
@@ -71,7 +71,7 @@ foretell_half(struct cells *c)
 		l[k] = log_n + .5 * most / c->temperature + pool_index_foretold(.5 * steep, c->u[k], c->v[k]);
 		top = l[k] > top ? l[k] : top;
 	}
-	const struct kernel_pass how = { NULL, 0, top, 1, LOGIT_FLOOR, 0 };
+	const struct kernel_pass how = attend_pass_at(0, top, 1);
 	a->kernel->weigh(&how, c->u, l, x->n_cell, c->told_half, NULL, sum);
 	for (size_t k = 0; k < x->n_cell; k++) {
 		c->told_half[k] = fmaxf(c->told_half[k], TOLD_LEAST);

@@ -197,7 +197,7 @@ pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct 
 					if (top->n < top->n_max || score[j] >= top->least)
 						attend_heap_consider(top, from + j, score[j], 0);
 			step[i] = (int)ceil(most / LN_STEP);
-			const struct kernel_pass p = { NULL, 1, step[i] * LN_STEP, 1, LOGIT_FLOOR, 0 };
+			const struct kernel_pass p = attend_pass_at(1, step[i] * LN_STEP, 1);
 			h->kernel->weigh(&p, score, NULL, end - from, score, NULL, sums[i]);
 		}
 		for (size_t j = from; j < end; j += s.n) {

@@ -67,7 +67,7 @@ struct attend {
 	float *q;               /* [n_query_max][n_pad], zeros behind dim */
 	float *z;               /* [n_query_max][dim] */
 	double *sum;            /* [n_query_max], sum of a query's weights before they are divided by it */
-	double w_least;         /* lighter rows are left out of z */
+	double w_least, log_least;      /* lighter rows are left out of z; ln of it */
 	struct attend_item *top;        /* [n_query_max][n_top] */
 	struct attend_item *by_row;     /* [n_query_max][n_top] */
 	struct settled *settled;        /* [n_query_max] */
@@ -142,7 +142,12 @@ int attend_settle(const struct attend_settings *set, const struct attend_query *
     struct settled *out);
 double attend_bonus_of(const struct attend_settings *set, const struct attend_query *query, size_t n_cluster, uint32_t cluster);
 
-/* How scores of query i become weights. */
+/* How scores become weights where z is not asked for; and those of query i, with the least that z wants. */
+static inline struct kernel_pass
+attend_pass_at(double beta, double best, double temperature)
+{
+	return (struct kernel_pass){ .beta = beta, .best = best, .t = 1 / temperature, .floor = LOGIT_FLOOR };
+}
 struct kernel_pass attend_pass_of(const struct attend *a, size_t i);
 /* exp((logit - best) / T) of a row that was scored again. */
 float attend_weight_of(const struct settled *at, double logit);

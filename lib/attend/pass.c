@@ -112,8 +112,11 @@ attend_pass_of(const struct attend *a, size_t i)
 {
 	const struct settled *at = &a->settled[i];
 
-	return (struct kernel_pass){ a->q + i * a->n_pad, a->set.beta, at->best, 1 / at->temperature, LOGIT_FLOOR,
-	    (float)a->w_least };
+	struct kernel_pass p = attend_pass_at(a->set.beta, at->best, at->temperature);
+
+	p.q = a->q + i * a->n_pad;
+	p.least = (float)a->w_least;
+	return p;
 }
 
 /* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. kept, if not NULL: those
@@ -149,7 +152,7 @@ static int
 is_heavy(const struct attend *a, size_t i, size_t tile)
 {
 	const struct settled *at = &a->settled[i];
-	const float *score = attend_weights(a, i, tile), least = (float)((at->best + at->temperature * log(a->w_least)) / a->set.beta);
+	const float *score = attend_weights(a, i, tile), least = (float)((at->best + at->temperature * a->log_least) / a->set.beta);
 	size_t n = attend_tile_end(a, tile) - tile * TILE_ROWS;
 	uint32_t n_heavy = 0;
 
