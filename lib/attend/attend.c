@@ -63,6 +63,7 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 	a->most = xaligned(n_query_max * a->n_tile, sizeof *a->most);
 	a->q = xaligned(n_query_max * a->n_pad, sizeof *a->q);
 	memset(a->q, 0, n_query_max * a->n_pad * sizeof *a->q);
+	a->grouped = xaligned(n_query_max * a->n_pad, sizeof *a->grouped);
 	a->z = xaligned(n_query_max * dim, sizeof *a->z);
 	a->sum = xcalloc(n_query_max, sizeof *a->sum);
 	a->top = xcalloc(n_query_max * a->n_top, sizeof *a->top);
@@ -119,6 +120,7 @@ attend_free(struct attend *a)
 	free(a->top);
 	free(a->sum);
 	free(a->z);
+	free(a->grouped);
 	free(a->q);
 	free(a->most);
 	free(a->weight);

@@ -32,7 +32,7 @@ struct attend_heads {
 	struct attend_pool pool;
 	const struct attend_kernel *kernel;
 	size_t n_head, n_top, n_max, n_thread, n_pad, n_tile;   /* n_max: heads of all queries */
-	float *a, *z;           /* [n_max][n_pad], [n_max][dim] */
+	float *a, *grouped, *z; /* [n_max][n_pad], the same as scores_many() takes them, [n_max][dim] */
 	struct attend_head_item *item;  /* [n_max][n_top] */
 	struct head_worker *worker;
 	size_t n_all;           /* heads of the queries at hand */
@@ -55,6 +55,7 @@ attend_heads_new(const struct attend_pool *pool, size_t n_head, size_t n_top, si
 	h->n_tile = (pool->n_row + TILE_ROWS - 1) / TILE_ROWS;
 	h->a = xaligned(h->n_max * h->n_pad, sizeof *h->a);
 	memset(h->a, 0, h->n_max * h->n_pad * sizeof *h->a);
+	h->grouped = xaligned(h->n_max * h->n_pad, sizeof *h->grouped);
 	h->z = xaligned(h->n_max * pool->dim, sizeof *h->z);
 	h->item = xcalloc(h->n_max * h->n_top + 1, sizeof *h->item);
 	h->worker = xcalloc(h->n_thread, sizeof *h->worker);
@@ -92,6 +93,7 @@ attend_heads_free(struct attend_heads *h)
 	free(h->worker);
 	free(h->item);
 	free(h->z);
+	free(h->grouped);
 	free(h->a);
 	free(h);
 }
@@ -178,7 +180,10 @@ pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct 
 	for (size_t j = from; j < end; j += s.n) {
 		if (span_of(h, j, end - j, w, tile, &s) < 0)
 			return -1;
-		h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), BLOCK_ROWS);
+		if (h->n_all < KERNEL_MANY || s.type != ATTEND_F32)
+			h->kernel->scores(s.type, s.x, s.scale, s.n, dim, h->a, h->n_all, w->score + (j - from), BLOCK_ROWS);
+		else
+			h->kernel->scores_many(s.x, s.n, dim, h->grouped, h->n_all, w->score + (j - from), BLOCK_ROWS);
 	}
 	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
 	for (size_t first = 0; first < h->n_all; first += 64) {
@@ -284,6 +289,8 @@ attend_heads_run(struct attend_heads *h, size_t n_query, const float *a, struct 
 	assert(h->n_all <= h->n_max);
 	for (size_t i = 0; i < h->n_all; i++)
 		memcpy(h->a + i * h->n_pad, a + i * h->pool.dim, h->pool.dim * sizeof *a);
+	if (h->n_all >= KERNEL_MANY)
+		h->kernel->group(h->a, h->n_all, h->pool.dim, h->grouped);
 	for (size_t t = 0; t < h->n_thread; t++) {
 		h->worker[t].fault_at = SIZE_MAX;
 		for (size_t i = 0; i < h->n_all; i++) {

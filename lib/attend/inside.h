@@ -65,6 +65,7 @@ struct attend {
 	float *weight;          /* [n_tile][n_batch][TILE_ROWS]: scores, then exp((l_j - l_best) / T) */
 	float *most;            /* [n_query_max][n_tile]: the largest score of a tile */
 	float *q;               /* [n_query_max][n_pad], zeros behind dim */
+	float *grouped;         /* [n_query_max][n_pad]: queries [first, n_query) as scores_many() takes them */
 	float *z;               /* [n_query_max][dim] */
 	double *sum;            /* [n_query_max], sum of a query's weights before they are divided by it */
 	double w_least, log_least;      /* lighter rows are left out of z; ln of it */

@@ -19,7 +19,7 @@
 
 #include "attend/attend.h"
 
-enum { KERNEL_LANES = 16 };
+enum { KERNEL_LANES = 16, KERNEL_MANY = 8 };      /* KERNEL_MANY: queries from which on scores_many() pays */
 static inline size_t
 kernel_pad(size_t dim)
 {
@@ -47,6 +47,10 @@ struct attend_kernel {
 	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. */
 	void (*scores)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *a,
 	    size_t n_query, float *score, size_t n_stride);
+	/* The same bits for many queries and rows of float32: grouped [n_query][kernel_pad(dim)] is what group() makes of the
+	   queries, in an order that depends on the kernel. It pays from KERNEL_MANY queries on. */
+	void (*group)(const float *a, size_t n_query, size_t dim, float *grouped);
+	void (*scores_many)(const float *rows, size_t n, size_t dim, const float *grouped, size_t n_query, float *score, size_t n_stride);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
 	void (*blend)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *w,
 	    size_t n_stride, size_t n_query, float *z);

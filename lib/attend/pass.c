@@ -25,11 +25,15 @@ score_tile(void *arg, size_t tile, size_t worker)
 			return;
 		float *score = attend_weight_at(a, a->first, j);
 		const float *q = a->q + a->first * a->n_pad;
-		if (s.type == ATTEND_F32 || n_query < 4) {
+		if (n_query < 4 || (n_query < KERNEL_MANY && s.type == ATTEND_F32)) {
 			a->kernel->scores(s.type, s.x, s.scale, s.n, dim, q, n_query, score, TILE_ROWS);
 			continue;
 		}
-		a->kernel->scores(ATTEND_F32, attend_widened(a, &s, w->tile), NULL, s.n, dim, q, n_query, score, TILE_ROWS);
+		const float *x = attend_widened(a, &s, w->tile);
+		if (n_query < KERNEL_MANY)
+			a->kernel->scores(ATTEND_F32, x, NULL, s.n, dim, q, n_query, score, TILE_ROWS);
+		else
+			a->kernel->scores_many(x, s.n, dim, a->grouped, n_query, score, TILE_ROWS);
 		for (size_t i = 0; s.type == ATTEND_I8 && i < n_query; i++)
 			for (size_t k = 0; k < s.n; k++)
 				score[i * TILE_ROWS + k] *= s.scale[k];
@@ -304,10 +308,18 @@ pass_tile(void *arg, size_t tile, size_t worker)
 	blend_tile(a, a->n_tile - 1 - tile, worker);
 }
 
+static void
+group_queries(struct attend *a)
+{
+	if (a->n_query - a->first >= KERNEL_MANY)
+		a->kernel->group(a->q + a->first * a->n_pad, a->n_query - a->first, a->pool.dim, a->grouped);
+}
+
 /* Queries whose best rows are known are scored, weighed and blended tile by tile. */
 int
 attend_one_pass(struct attend *a, struct fault *f)
 {
+	group_queries(a);
 	thread_for(a->set.n_thread, a->n_tile, pass_tile, a);
 	return attend_first_fault(a, f);
 }
@@ -315,6 +327,7 @@ attend_one_pass(struct attend *a, struct fault *f)
 int
 attend_score_pass(struct attend *a, struct fault *f)
 {
+	group_queries(a);
 	thread_for(a->set.n_thread, a->n_tile, score_tile, a);
 	return attend_first_fault(a, f);
 }
