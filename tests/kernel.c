@@ -75,7 +75,7 @@ kernels_agree(void)
 {
 	static const size_t dims[] = { 1, 2, 15, 16, 17, 48, 100, 128, 200 }, ns[] = { 1, 2, 15, 16, 33, MOST };
 	double worst_score = 0, worst_z = 0, worst_exp = 0, plain = 0;
-	int alone = 1, among = 1, some_same = 1, wide = 1, at_once = 1, few = 1;
+	int alone = 1, among = 1, some_same = 1, wide = 1, at_once = 1, few = 1, together = 1;
 
 	for (size_t t = 0; t < 4; t++)
 		for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
@@ -99,14 +99,23 @@ kernels_agree(void)
 					int is_plain = strcmp(kernel->name, "plain") == 0;
 					kernel->scores(type, r.kept[t], r.scale, n, dim, a, N_QUERY, score, MOST);
 					kernel->blend(type, r.kept[t], r.scale, n, dim, w, MOST, N_QUERY, z);
-					/* fewer queries, which go other ways */
-					for (size_t m = 2; m < 10; m++) {
+					/* fewer queries, which go other ways; and by the way of many */
+					for (size_t m = 2; m <= N_QUERY; m++) {
 						float *less = xmalloc(m * MOST, sizeof *less), *less_z = xcalloc(m * n_pad, sizeof *less_z);
+						float *many = xmalloc(m * MOST, sizeof *many), *grouped = xmalloc(m * n_pad, sizeof *grouped);
 						kernel->scores(type, r.kept[t], r.scale, n, dim, a, m, less, MOST);
 						kernel->blend(type, r.kept[t], r.scale, n, dim, w, MOST, m, less_z);
+						if (type == ATTEND_F32) {
+							kernel->group(a, m, dim, grouped);
+							kernel->scores_many(r.kept[t], n, dim, grouped, m, many, MOST);
+							for (size_t q = 0; q < m; q++)
+								together &= memcmp(many + q * MOST, score + q * MOST, n * sizeof *many) == 0;
+						}
 						for (size_t q = 0; q < m; q++)
 							few &= memcmp(less + q * MOST, score + q * MOST, n * sizeof *less) == 0 &&
 							    memcmp(less_z + q * n_pad, z + q * n_pad, dim * sizeof *less_z) == 0;
+						free(grouped);
+						free(many);
 						free(less);
 						free(less_z);
 					}
@@ -185,6 +194,7 @@ kernels_agree(void)
 	claim(wide, "widened rows are the numbers that were kept");
 	claim(alone, "a row's score is the same bits alone, and among any rows and queries");
 	claim(few, "and among few queries");
+	claim(together, "and by the way that many queries go, however many there are");
 	claim(some_same, "rows of weight 0 left out change no bit of a blend");
 	claim(at_once, "scored, weighed and blended at once, rows give the same bits as one step after the other");
 	claim(among, "kernels that fuse give the same bits");
@@ -204,7 +214,7 @@ kernels_agree(void)
 				add[j] = is_added ? rng_uniform(&rng) : 0;
 			}
 			const struct kernel_pass p = { NULL, 30, 31, .9, -80, .01f };
-			kernel->weigh(&p, s, is_added ? add : NULL, n, w, kept, sum);
+			size_t n_kept = kernel->weigh(&p, s, is_added ? add : NULL, n, w, kept, sum);
 			best->weigh(&p, s, is_added ? add : NULL, n, w2, NULL, sum2);
 			for (size_t j = 0; j < n; j++) {
 				double l = (30. * s[j] + add[j] - 31) * .9, e = l < -80 ? 0 : exp(l);
@@ -212,9 +222,11 @@ kernels_agree(void)
 				worst_exp = fmax(worst_exp, fabs(w[j] - e) / fmax(e, 1e-34) / (2e-7 + (is_added ? 6e-8 : 1.2e-7) * fmin(fabs(l), 80)));
 				zero &= l >= -80 || w[j] == 0;
 				keeps &= kept[j] == (w[j] >= .01f ? w[j] : 0);
+				n_kept -= w[j] >= .01f;
 				all += w[j];
 				all_wl += l < -80 ? 0 : w[j] * l;
 			}
+			keeps &= n_kept == 0;
 			off_sum = fmax(off_sum, fabs(sum[0] - all));
 			off_wl = fmax(off_wl, fabs(sum[1] - all_wl) / (1e-7 + fabs(all_wl)));
 			if (strcmp(kernel->name, "plain") != 0)
@@ -245,6 +257,35 @@ kernels_agree(void)
 	claim(refuses, "a score that is no number, or infinite, leaves no sum");
 	claim(far, "and one that is far below all leaves what it was");
 	claim(!attend_kernel_named("none") && attend_kernel_named("plain") && attend_kernel_named(best->name) == best, "kernels have names");
+}
+
+/* Rows too long to be turned. */
+static void
+long_rows(void)
+{
+	enum { DIM = 1030, N = 21, MANY = 11 };
+	struct rows r = rows_new(N, DIM, ATTEND_F32);
+	size_t n_pad = kernel_pad(DIM);
+	float *a = xcalloc(MANY * n_pad, sizeof *a), *grouped = xmalloc(MANY * n_pad, sizeof *grouped);
+	float score[MANY * N], many[MANY * N];
+	const struct attend_kernel *kernel;
+	double worst = 0;
+	int same = 1;
+
+	for (size_t q = 0; q < MANY; q++)
+		unit(a + q * n_pad, DIM);
+	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
+		kernel->scores(ATTEND_F32, r.kept[ATTEND_F32], NULL, N, DIM, a, MANY, score, N);
+		kernel->group(a, MANY, DIM, grouped);
+		kernel->scores_many(r.kept[ATTEND_F32], N, DIM, grouped, MANY, many, N);
+		same &= memcmp(score, many, sizeof score) == 0;
+		for (size_t i = 0; i < MANY * N; i++)
+			worst = fmax(worst, fabs(many[i] - mat_dot64(a + i / N * n_pad, r.x + i % N * DIM, DIM)));
+	}
+	claim(same && worst < 1e-6, "long rows go the way of many queries too (%.1e)", worst);
+	free(grouped);
+	free(a);
+	rows_free(&r);
 }
 
 static void
@@ -649,6 +690,7 @@ main(void)
 	rng = rng_at(31, 5);
 	claim(mat_check(&f) == 0, "the BLAS of this machine computes right");
 	kernels_agree();
+	long_rows();
 	halves();
 	sketches();
 	for (int kind = 0; kind < N_KIND; kind++)

@@ -28,6 +28,8 @@ void total_add_z(int64_t *to, const float *z, size_t dim);
 struct worker {
 	float *tile;            /* [TILE_ROWS][dim]: rows that are lent as copies, or widened */
 	float *near;            /* [NEAR_QUERIES][NEAR_ROWS]: weights of queries that need most of these rows; or [TILE_ROWS] */
+	size_t *n_heavy;        /* [NEAR_QUERIES]: of these rows, those that weigh enough for z */
+	size_t *next;           /* [n_query_max]: the first of a query's best rows that this pass over a tile has not come to */
 	float *part;            /* [n_query_max][n_pad]: z of a tile */
 	double *add;            /* [TILE_ROWS] */
 	uint32_t *some;         /* [TILE_ROWS]: rows that z needs */
@@ -116,10 +118,11 @@ void attend_fault_none(struct attend *a);
 const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
 /* Rows that weigh enough, and their weights; some and w have room for n, and w may be weight. Returns how many. */
 size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
-/* Rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES. Their weights, with zeros
-   where they are too light, stand in the rows of w->near from element at on, whose contents are lost. */
-void attend_blend_span(struct attend *a, size_t from, const struct attend_span *s, size_t first, size_t end, size_t at,
-    struct worker *w);
+/* The n_row rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES: rows [from + at,
+   from + at + s->n) that is. Weights of all n_row, with zeros where they are too light, stand in w->near, of which those of
+   the span are lost; w->n_heavy is how many are none. */
+void attend_blend_span(struct attend *a, size_t from, size_t n_row, const struct attend_span *s, size_t at, size_t first,
+    size_t end, struct worker *w);
 
 /* -- top.c -- */
 int attend_before(const struct attend_item *s, const struct attend_item *t);

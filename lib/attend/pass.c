@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum { BLOCK_ROWS = 128 };      /* whose weights are summed in floating point */
-_Static_assert(NEAR_ROWS % BLOCK_ROWS == 0 && TILE_ROWS % NEAR_ROWS == 0, "blocks of rows are the same in all passes");
+/* Weights of NEAR_ROWS rows are summed in floating point. */
+_Static_assert(TILE_ROWS % NEAR_ROWS == 0, "blocks of rows are the same in all passes");
 
 /* s_j = q.x_j of one tile for every query. */
 static void
@@ -123,29 +123,33 @@ attend_pass_of(const struct attend *a, size_t i)
 	return p;
 }
 
-/* The scores of query i in rows [from, end) become weights; what they add up to goes to the worker. kept, if not NULL: those
-   that z wants, else 0. */
+/* The scores of query i in rows [from, end), at most NEAR_ROWS of a tile, become weights; what they add up to goes to the worker.
+   kept, if not NULL: those that z wants, else 0; *n_kept is how many. *next: the first of its best rows that is not before from;
+   moved on to end. */
 static int
-weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, float *kept, struct worker *w)
+weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, float *kept, size_t *n_kept, size_t *next,
+    struct worker *w)
 {
 	const struct settled *at = &a->settled[i];
 	const struct kernel_pass p = attend_pass_of(a, i);
+	float *score = attend_weight_at(a, i, from);
 	double sum[2];
+	size_t n = a->kernel->weigh(&p, score, add, end - from, score, kept, sum);
 
-	for (size_t j = from; j < end; j += BLOCK_ROWS) {
-		float *score = attend_weight_at(a, i, j);
-		a->kernel->weigh(&p, score, add ? add + (j - from) : NULL, end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS, score,
-		    kept ? kept + (j - from) : NULL, sum);
-		if (!attend_sum_is_possible(sum))
-			return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
-		total_add(&w->total[i], sum);
+	if (!attend_sum_is_possible(sum))
+		return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
+	total_add(&w->total[i], sum);
+	for (; *next < at->n_in_order && at->in_order[*next].row < end; ++*next) {
+		size_t j = at->in_order[*next].row - from;
+		float weight = attend_weight_of(at, at->in_order[*next].logit);
+		score[j] = weight;
+		if (kept) {
+			kept[j] = weight >= p.least ? weight : 0;
+			n += weight >= p.least;
+		}
 	}
-	for (size_t t = attend_first_from(at->in_order, at->n_in_order, from); t < at->n_in_order && at->in_order[t].row < end; t++) {
-		float weight = attend_weight_of(at, at->in_order[t].logit);
-		*attend_weight_at(a, i, at->in_order[t].row) = weight;
-		if (kept)
-			kept[at->in_order[t].row - from] = weight >= p.least ? weight : 0;
-	}
+	if (kept)
+		*n_kept = n;
 	return 0;
 }
 
@@ -193,13 +197,14 @@ blend_rows(struct attend *a, size_t from, size_t end, struct worker *w)
 			for (size_t k = 0; i + 2 < a->n_query && k < end - from; k += 16)
 				__builtin_prefetch(attend_weight_at(a, i + 2, from) + k, 1);
 			if ((a->query[i].bonus && add_bonus(a, i, from, end, w) < 0) ||
-			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w->near + (i - first) * NEAR_ROWS, w) < 0)
+			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w->near + (i - first) * NEAR_ROWS,
+			    &w->n_heavy[i - first], &w->next[i], w) < 0)
 				return -1;
 		}
 		for (size_t j = from; j < end; j += s.n) {
 			if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 				return -1;
-			attend_blend_span(a, j, &s, first, last, j - from, w);
+			attend_blend_span(a, from, end - from, &s, j - from, first, last, w);
 		}
 	}
 	return 0;
@@ -219,6 +224,8 @@ blend_tile(void *arg, size_t task, size_t worker)
 		return;
 	}
 	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
+	for (size_t i = a->first; i < a->n_query; i++)
+		w->next[i] = attend_first_from(a->settled[i].in_order, a->settled[i].n_in_order, tile * TILE_ROWS);
 	for (size_t j = tile * TILE_ROWS; j < end; j += NEAR_ROWS)
 		if (blend_rows(a, j, j + NEAR_ROWS < end ? j + NEAR_ROWS : end, w) < 0)
 			return;
@@ -263,7 +270,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 	}
 	set_aside(a, i, from, end);
-	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, NULL, w) < 0)
+	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, NULL, NULL, &top, w) < 0)
 		return -1;
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
@@ -284,8 +291,8 @@ pass_one(struct attend *a, size_t tile, struct worker *w)
 	float *part = w->part + i * a->n_pad;
 
 	memset(part, 0, a->n_pad * sizeof *part);
-	for (size_t j = tile * TILE_ROWS; j < end; j += BLOCK_ROWS)
-		if (pass_block(a, i, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, end, w) < 0)
+	for (size_t j = tile * TILE_ROWS; j < end; j += NEAR_ROWS)
+		if (pass_block(a, i, j, j + NEAR_ROWS < end ? j + NEAR_ROWS : end, end, w) < 0)
 			return;
 	if (!attend_z_is_possible(part, a->pool.dim))
 		attend_rows_are_impossible(a, w, tile, tile);
