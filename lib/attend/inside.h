@@ -67,7 +67,7 @@ struct attend {
 	float *weight;          /* [n_tile][n_batch][TILE_ROWS]: scores, then exp((l_j - l_best) / T) */
 	float *most;            /* [n_query_max][n_tile]: the largest score of a tile */
 	float *q;               /* [n_query_max][n_pad], zeros behind dim */
-	float *grouped;         /* [n_query_max][n_pad]: queries [first, n_query) as scores_many() takes them */
+	float *grouped;         /* [n_query_max][n_pad]: queries [first, n_query) as scores_many() takes them, if KERNEL_MANY */
 	float *z;               /* [n_query_max][dim] */
 	double *sum;            /* [n_query_max], sum of a query's weights before they are divided by it */
 	double w_least, log_least;      /* lighter rows are left out of z; ln of it */
@@ -120,7 +120,7 @@ const float *attend_widened(const struct attend *a, const struct attend_span *s,
 size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
 /* The n_row rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES: rows [from + at,
    from + at + s->n) that is. Weights of all n_row, with zeros where they are too light, stand in w->near, of which those of
-   the span are lost; w->n_heavy is how many are none. */
+   the span are lost; w->n_heavy [end - first] says of each query how many of the n_row weigh enough. */
 void attend_blend_span(struct attend *a, size_t from, size_t n_row, const struct attend_span *s, size_t at, size_t first,
     size_t end, struct worker *w);
 

@@ -65,7 +65,7 @@ struct attend_kernel {
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* w [n] of score [n], which may be the same place: 0 where l is below floor (at least -80); l above 80 counts as 80; add may
-	   be NULL. kept [n], if not NULL: w where it is at least least, else 0; how many such is returned. sum: of w, and of w l.
+	   be NULL. kept [n], if not NULL: w where it is at least least, else 0; how many such is returned (0 if NULL). sum: of w, and of w l.
 	   q is not used. */
 	size_t (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept,
 	    double sum[2]);
