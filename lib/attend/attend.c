@@ -75,7 +75,6 @@ attend_new(const struct attend_pool *pool, const struct attend_settings *setting
 		struct worker *w = &a->worker[t];
 		w->tile = xaligned(TILE_ROWS * dim, sizeof *w->tile);
 		w->near = xaligned(NEAR_QUERIES * NEAR_ROWS, sizeof *w->near);
-		w->n_heavy = xcalloc(NEAR_QUERIES, sizeof *w->n_heavy);
 		w->next = xcalloc(n_query_max, sizeof *w->next);
 		w->part = xaligned(n_query_max * a->n_pad, sizeof *w->part);
 		w->add = xaligned(TILE_ROWS, sizeof *w->add);
@@ -106,7 +105,6 @@ attend_free(struct attend *a)
 		free(w->add);
 		free(w->part);
 		free(w->next);
-		free(w->n_heavy);
 		free(w->near);
 		free(w->tile);
 	}

@@ -27,8 +27,8 @@ void total_add_z(int64_t *to, const float *z, size_t dim);
 
 struct worker {
 	float *tile;            /* [TILE_ROWS][dim]: rows that are lent as copies, or widened */
-	float *near;            /* [NEAR_QUERIES][NEAR_ROWS]: weights of queries that need most of these rows; or [TILE_ROWS] */
-	size_t *n_heavy;        /* [NEAR_QUERIES]: of these rows, those that weigh enough for z */
+	float *near;            /* [NEAR_QUERIES][NEAR_ROWS]: weights that z wants of these rows, else 0; or [TILE_ROWS] */
+	size_t n_heavy[NEAR_QUERIES];   /* how many of these are wanted */
 	size_t *next;           /* [n_query_max]: the first of a query's best rows that this pass over a tile has not come to */
 	float *part;            /* [n_query_max][n_pad]: z of a tile */
 	double *add;            /* [TILE_ROWS] */

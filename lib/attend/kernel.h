@@ -50,7 +50,8 @@ struct attend_kernel {
 	/* The same bits for many queries and rows of float32: grouped [n_query][kernel_pad(dim)] is what group() makes of the
 	   queries, in an order that depends on the kernel. It pays from KERNEL_MANY queries on. */
 	void (*group)(const float *a, size_t n_query, size_t dim, float *grouped);
-	void (*scores_many)(const float *rows, size_t n, size_t dim, const float *grouped, size_t n_query, float *score, size_t n_stride);
+	void (*scores_many)(const float *rows, size_t n, size_t dim, const float *grouped, size_t n_query, float *score,
+	    size_t n_stride);
 	/* z [n_query][kernel_pad(dim)] += weights w[q * n_stride + j] times rows */
 	void (*blend)(enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim, const float *w,
 	    size_t n_stride, size_t n_query, float *z);
@@ -65,8 +66,8 @@ struct attend_kernel {
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* w [n] of score [n], which may be the same place: 0 where l is below floor (at least -80); l above 80 counts as 80; add may
-	   be NULL. kept [n], if not NULL: w where it is at least least, else 0; how many such is returned (0 if NULL). sum: of w, and of w l.
-	   q is not used. */
+	   be NULL. kept [n], if not NULL: w where it is at least least, else 0; returns how many are (0 if NULL).
+	   sum: of w, and of w l. q is not used. */
 	size_t (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept,
 	    double sum[2]);
 	float (*largest)(const float *score, size_t n);         /* n > 0 */
