@@ -288,6 +288,87 @@ long_rows(void)
 	rows_free(&r);
 }
 
+/* Heads that pass over rows together, against one step after the other: how far they come, and with what. */
+static void
+heads_at_once(void)
+{
+	static const size_t dims[] = { 1, 15, 16, 17, 40, 100, 128, 200 }, ns[] = { 1, 2, 15, 16, 33, MOST };
+	enum { N_HEAD_MAX = KERNEL_MANY - 1 };
+	const struct attend_kernel *kernel;
+	int same = 1, stops = 1, goes_on = 1;
+
+	for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+		for (size_t k = 0; k < sizeof ns / sizeof *ns; k++)
+			for (size_t n_head = 1; n_head <= N_HEAD_MAX; n_head++) {
+				size_t dim = dims[i], n = ns[k], n_pad = kernel_pad(dim), over_row = n - 1 - n / 5, over_head = n / 2 % n_head;
+				struct rows r = rows_new(n, dim, ATTEND_F32);
+				const float *x = r.kept[ATTEND_F32];
+				float *a = xcalloc(n_head * n_pad, sizeof *a), *z = xmalloc(n_head * n_pad, sizeof *z), *z1 = xmalloc(n_head * n_pad, sizeof *z1);
+				float score[N_HEAD_MAX * MOST], w[N_HEAD_MAX * MOST], one[N_HEAD_MAX * MOST];
+				for (size_t q = 0; q < n_head; q++) {
+					unit(a + q * n_pad, dim);
+					for (size_t d = 0; d < dim; d++)
+						a[q * n_pad + d] *= 20 * (float)(q + 1);
+				}
+				for (size_t at = 0; (kernel = attend_kernel_at(at)); at++)
+					for (int is_over = 0; is_over < 2; is_over++) {
+						struct kernel_head head[N_HEAD_MAX] = {{ 0 }};
+						kernel->scores(ATTEND_F32, x, NULL, n, dim, a, n_head, score, MOST);
+						size_t n_in = n;
+						for (size_t q = 0; q < n_head; q++)
+							head[q] = (struct kernel_head){ .base = 3 * (double)q, .floor = -20, .over = INFINITY };
+						if (is_over) {
+							head[over_head].over = score[over_head * MOST + over_row];
+							for (size_t j = n; j-- > 0; )
+								n_in = score[over_head * MOST + j] >= head[over_head].over ? j / 16 * 16 : n_in;
+						}
+						for (size_t d = 0; d < n_head * n_pad; d++)
+							z[d] = z1[d] = (float)(d % 7);
+						memset(w, 0, sizeof w);
+						memset(one, 0, sizeof one);
+						size_t n_done = kernel->pass_heads(head, n_head, a, x, n, dim, one, MOST, z);
+						stops &= n_done == n_in;
+						for (size_t q = 0; q < n_head && n_in > 0; q++) {
+							const struct kernel_pass p = { .beta = 1, .best = head[q].base, .t = 1, .floor = -20 };
+							double sum[2];
+							kernel->weigh(&p, score + q * MOST, NULL, n_in, w + q * MOST, NULL, sum);
+							same &= kernel_fold(head[q].sum[0]) == sum[0] && kernel_fold(head[q].sum[1]) == sum[1];
+						}
+						if (n_in > 0)
+							kernel->blend(ATTEND_F32, x, NULL, n_in, dim, w, MOST, n_head, z1);
+						for (size_t q = 0; q < n_head; q++) {
+							size_t n_scored = n_in + 16 < n ? n_in + 16 : n;
+							same &= memcmp(z + q * n_pad, z1 + q * n_pad, dim * sizeof *z) == 0;
+							same &= memcmp(one + q * MOST, score + q * MOST, n_scored * sizeof *one) == 0;
+						}
+						/* the rest, in a second call */
+						if (n_in == n || n_in == 0)
+							continue;
+						head[over_head].over = INFINITY;
+						for (size_t q = 0; q < n_head; q++)
+							memset(head[q].sum, 0, sizeof head[q].sum);
+						n_done += kernel->pass_heads(head, n_head, a, x + n_in * dim, n - n_in, dim, one + n_in, MOST, z);
+						for (size_t q = 0; q < n_head; q++) {
+							const struct kernel_pass p = { .beta = 1, .best = head[q].base, .t = 1, .floor = -20 };
+							double sum[2];
+							kernel->weigh(&p, score + q * MOST + n_in, NULL, n - n_in, w + q * MOST + n_in, NULL, sum);
+							goes_on &= kernel_fold(head[q].sum[0]) == sum[0] && kernel_fold(head[q].sum[1]) == sum[1];
+						}
+						kernel->blend(ATTEND_F32, x + n_in * dim, NULL, n - n_in, dim, w + n_in, MOST, n_head, z1);
+						for (size_t q = 0; q < n_head; q++)
+							goes_on &= memcmp(z + q * n_pad, z1 + q * n_pad, dim * sizeof *z) == 0;
+						goes_on &= n_done == n;
+					}
+				free(z1);
+				free(z);
+				free(a);
+				rows_free(&r);
+			}
+	claim(same, "heads at once have the bits of one step after the other");
+	claim(stops, "and end before the 16 rows that one of them does not take");
+	claim(goes_on, "and go on from there");
+}
+
 static void
 halves(void)
 {
@@ -405,6 +486,13 @@ span_of(void *arg, size_t from, size_t n, struct attend_span *out, struct fault 
 	/* in pieces that begin and end anywhere */
 	*out = (struct attend_span){ ATTEND_F32, w->x + from * w->dim, NULL, w->cluster + from, n > 700 ? 700 : n };
 	return 0;
+}
+
+/* The same rows in shorter pieces. */
+static int
+span_short(void *arg, size_t from, size_t n, struct attend_span *out, struct fault *f)
+{
+	return span_of(arg, from, n > 90 ? 90 : n, out, f);
 }
 
 static int
@@ -581,8 +669,38 @@ bounds_hold(int kind)
 
 /* -- heads -- */
 
+struct scored_row {
+	double score;
+	const float *x;
+};
+
+static int
+by_score(const void *s, const void *t)
+{
+	double a = ((const struct scored_row *)s)->score, b = ((const struct scored_row *)t)->score;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Rows in the order of their scores: a head that meets them has ever better ones. */
 static void
-heads(size_t n, size_t dim, float steep)
+sort_rows(struct world *w, const float *a)
+{
+	struct scored_row *row = xmalloc(w->n, sizeof *row);
+	float *x = xmalloc(w->n * w->dim, sizeof *x);
+
+	for (size_t j = 0; j < w->n; j++)
+		row[j] = (struct scored_row){ mat_dot64(a, w->x + j * w->dim, w->dim), w->x + j * w->dim };
+	qsort(row, w->n, sizeof *row, by_score);
+	for (size_t j = 0; j < w->n; j++)
+		memcpy(x + j * w->dim, row[j].x, w->dim * sizeof *x);
+	memcpy(w->x, x, w->n * w->dim * sizeof *x);
+	free(x);
+	free(row);
+}
+
+static void
+heads(size_t n, size_t dim, float steep, int is_sorted)
 {
 	enum { N_HEAD = 3, N_ASK = 5, N_TOP = 4 };
 	struct world w = world_new(n, dim);
@@ -599,6 +717,8 @@ heads(size_t n, size_t dim, float steep)
 		for (size_t d = 0; d < dim; d++)
 			a[i * dim + d] *= i % 3 ? steep : 1;
 	}
+	if (is_sorted)
+		sort_rows(&w, a + dim);
 	struct attend_heads *h = attend_heads_new(&pool, N_HEAD, N_TOP, N_ASK, 1, NULL), *h3 = attend_heads_new(&pool, N_HEAD, N_TOP, N_ASK, 3, NULL);
 	claim(attend_heads_run(h, N_ASK, a, r, &f) == 0, "%zu rows of %zu: heads run", n, dim);
 	long double *weight = xmalloc(n, sizeof *weight);
@@ -644,6 +764,25 @@ heads(size_t n, size_t dim, float steep)
 		}
 	}
 	claim(same, "the same bits alone and in a batch, on one, two and three threads");
+	pool.span = span_short;
+	struct attend_heads *in_pieces = attend_heads_new(&pool, N_HEAD, N_TOP, 1, 2, NULL);
+	attend_heads_run(in_pieces, 1, a, one, &f);
+	for (size_t k = 0; k < N_HEAD; k++)
+		same &= memcmp(r[k].z, one[k].z, dim * sizeof *r[k].z) == 0 && r[k].entropy_nats == one[k].entropy_nats && r[k].log_sum == one[k].log_sum;
+	claim(same, "and of rows in pieces");
+	/* alone, in pieces, and in a batch: a row that no pool has is told, wherever it stands among its 16 */
+	size_t n_told = 0, n_bad = 0;
+	for (size_t j = 0; j < n && j < 300; j += 37)
+		for (int how = 0; how < 9; how++, n_bad++) {
+			static const float bad[] = { INFINITY, -INFINITY, NAN };
+			float was = w.x[j * dim], *at = &w.x[j * dim];
+			*at = bad[how % 3];
+			n_told += attend_heads_run(how < 3 ? alone : how < 6 ? in_pieces : h3, how < 6 ? 1 : N_ASK, a, other, &f) < 0 &&
+			    strstr(f.text, "rows from 0 on") != NULL;
+			*at = was;
+		}
+	claim(n_told == n_bad, "a row that is no row is told of, not summed (%zu of %zu)", n_told, n_bad);
+	attend_heads_free(in_pieces);
 	attend_heads_free(alone);
 	attend_heads_free(h3);
 	attend_heads_free(h);
@@ -691,13 +830,15 @@ main(void)
 	claim(mat_check(&f) == 0, "the BLAS of this machine computes right");
 	kernels_agree();
 	long_rows();
+	heads_at_once();
 	halves();
 	sketches();
 	for (int kind = 0; kind < N_KIND; kind++)
 		bounds_hold(kind);
 	impossible_sketches();
-	heads(1, 3, 1);
-	heads(3000, 33, 60);
-	heads(5000, 64, 300);
+	heads(1, 3, 1, 0);
+	heads(3000, 33, 60, 0);
+	heads(5000, 64, 300, 0);
+	heads(3000, 48, 200, 1);
 	return claim_n_failed != 0;
 }

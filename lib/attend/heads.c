@@ -10,7 +10,8 @@
 #include "base/thread.h"
 
 enum { N_STEP = 16, BITS = 4,           /* powers of 2^BITS that are kept apart */
-	BLOCK_ROWS = 256 };             /* rows whose sums are taken together: they stay near until they are blended */
+	NEAR_HEADS = 64,                /* whose weights stay near until they are blended */
+	BLOCK_ROWS = 256 };             /* rows whose weights are summed in floating point */
 static const double LN_STEP = BITS * 0.69314718055994530942;
 
 /* Sums of one head, apart for each power; step[0] is the highest. */
@@ -22,8 +23,10 @@ struct steps {
 };
 
 struct head_worker {
-	float *score, *part, *tile;     /* [n_all][BLOCK_ROWS], [n_all][n_pad], [BLOCK_ROWS][dim] */
+	float *score, *part, *tile;     /* [n_all][BLOCK_ROWS], [n_all][n_pad]: z of a tile since the last step, [BLOCK_ROWS][dim] */
 	struct steps *steps;    /* [n_all] */
+	struct kernel_head *head;       /* [n_all]: weights are relative to the base, a step's */
+	int *step;              /* [n_all]: the highest so far of this tile, if head.over is above -infinity */
 	struct fault fault;
 	size_t fault_at;
 };
@@ -65,6 +68,8 @@ attend_heads_new(const struct attend_pool *pool, size_t n_head, size_t n_top, si
 		w->part = xaligned(h->n_max * h->n_pad, sizeof *w->part);
 		w->tile = xaligned(BLOCK_ROWS * pool->dim, sizeof *w->tile);
 		w->steps = xcalloc(h->n_max, sizeof *w->steps);
+		w->head = xcalloc(h->n_max, sizeof *w->head);
+		w->step = xcalloc(h->n_max, sizeof *w->step);
 		for (size_t i = 0; i < h->n_max; i++) {
 			w->steps[i].z = xcalloc(N_STEP * pool->dim, sizeof *w->steps[i].z);
 			w->steps[i].top.item = xcalloc(h->n_top + 1, sizeof *w->steps[i].top.item);
@@ -85,6 +90,8 @@ attend_heads_free(struct attend_heads *h)
 			free(w->steps[i].top.item);
 			free(w->steps[i].z);
 		}
+		free(w->step);
+		free(w->head);
 		free(w->steps);
 		free(w->tile);
 		free(w->part);
@@ -145,37 +152,160 @@ span_of(struct attend_heads *h, size_t from, size_t n, struct head_worker *w, si
 	return 0;
 }
 
-static void
-add_block(struct attend_heads *h, struct head_worker *w, size_t i, const double sum[2], int step, size_t tile)
+static int
+rows_are_impossible(struct head_worker *w, size_t tile)
 {
-	struct steps *s = &w->steps[i];
-	const float *part = w->part + i * h->n_pad;
-	size_t dim = h->pool.dim;
 	struct fault f;
 
-	if (!attend_sum_is_possible(sum) || !attend_z_is_possible(part, dim)) {
-		fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", tile * TILE_ROWS);
-		keep_fault(w, tile, &f);
-		return;
-	}
-	int place = place_of(s, step, dim);
-	if (place < 0)
-		return;
-	struct total t = { s->w[place], s->wl[place], NULL };
-	total_add(&t, sum);
-	s->w[place] = t.w;
-	s->wl[place] = t.wl;
-	total_add_z(s->z + (size_t)place * dim, part, dim);
+	fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", tile * TILE_ROWS);
+	return keep_fault(w, tile, &f);
 }
 
-/* Rows [from, end) while they are near: scores, weights and parts of z for all heads. -1: they could not be read. */
+/* What weights add up to goes to the step that they are relative to. -1: no unit rows have such sums. */
 static int
-pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct head_worker *w)
+keep_sums(struct head_worker *w, size_t i, const double sum[2], size_t dim, size_t tile)
 {
-	size_t dim = h->pool.dim;
+	struct steps *s = &w->steps[i];
+
+	if (!attend_sum_is_possible(sum))
+		return rows_are_impossible(w, tile);
+	int place = place_of(s, w->step[i], dim);
+	if (place >= 0) {
+		struct total t = { s->w[place], s->wl[place], NULL };
+		total_add(&t, sum);
+		s->w[place] = t.w;
+		s->wl[place] = t.wl;
+	}
+	return 0;
+}
+
+/* The same of the part of z, which begins anew. */
+static int
+keep_z(struct attend_heads *h, struct head_worker *w, size_t i, size_t tile)
+{
+	float *part = w->part + i * h->n_pad;
+
+	if (!attend_z_is_possible(part, h->pool.dim))
+		return rows_are_impossible(w, tile);
+	int place = place_of(&w->steps[i], w->step[i], h->pool.dim);
+	if (place >= 0)
+		total_add_z(w->steps[i].z + (size_t)place * h->pool.dim, part, h->pool.dim);
+	memset(part, 0, h->n_pad * sizeof *part);
+	return 0;
+}
+
+static int
+keep_lanes(struct attend_heads *h, struct head_worker *w, size_t i, size_t tile)
+{
+	struct kernel_head *head = &w->head[i];
+	const double sum[2] = { kernel_fold(head->sum[0]), kernel_fold(head->sum[1]) };
+
+	memset(head->sum, 0, sizeof head->sum);
+	return keep_sums(w, i, sum, h->pool.dim, tile);
+}
+
+/* Weights of head i are relative to the second step above most from now on, so that the next better row seldom needs another;
+   what went before, if anything, is kept. */
+static int
+rise(struct attend_heads *h, struct head_worker *w, size_t i, float most, size_t tile)
+{
+	struct kernel_head *head = &w->head[i];
+	const int has_begun = head->over > -INFINITY;
+
+	if (!isfinite(most))
+		return rows_are_impossible(w, tile);
+	if (has_begun && (keep_lanes(h, w, i, tile) < 0 || keep_z(h, w, i, tile) < 0))
+		return -1;
+	int step = (int)ceil(most / LN_STEP) + 1;
+	w->step[i] = has_begun && step <= w->step[i] ? w->step[i] + 1 : step;
+	head->base = w->step[i] * LN_STEP;
+	head->over = (float)head->base > head->base ? (float)head->base : nextafterf((float)head->base, INFINITY);
+	return 0;
+}
+
+/* A tie is won by the lower row: tiles do not come in order, so an equal logit may still be of one. */
+static void
+consider(struct attend_heads *h, struct attend_heap *top, const float *score, size_t from, size_t n)
+{
+	if (h->n_top == 0 || (top->n == top->n_max && h->kernel->largest(score, n) < top->least))
+		return;
+	for (size_t j = 0; j < n; j++)
+		if (top->n < top->n_max || score[j] >= top->least)
+			attend_heap_consider(top, from + j, score[j], 0);
+}
+
+/* Rows [from, end) for few heads, which the kernel scores, weighs and blends while they are near. */
+static int
+pass_few(struct attend_heads *h, const float *x, size_t from, size_t n, size_t tile, struct head_worker *w)
+{
+	for (size_t j = 0; j < n; ) {
+		j += h->kernel->pass_heads(w->head, h->n_all, h->a, x + j * h->pool.dim, n - j, h->pool.dim, w->score + j, BLOCK_ROWS, w->part);
+		for (size_t i = 0; j < n && i < h->n_all; i++) {
+			float most = h->kernel->largest(w->score + i * BLOCK_ROWS + j, n - j < KERNEL_LANES ? n - j : KERNEL_LANES);
+			if (!(most < w->head[i].over) && rise(h, w, i, most, tile) < 0)
+				return -1;
+		}
+	}
+	for (size_t i = 0; i < h->n_all; i++) {
+		consider(h, &w->steps[i].top, w->score + i * BLOCK_ROWS, from, n);
+		if (keep_lanes(h, w, i, tile) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Rows [from, end) go into the parts of z of n heads by weights [n][BLOCK_ROWS]. */
+static int
+blend(struct attend_heads *h, size_t from, size_t end, const float *weight, size_t first, size_t n, size_t tile, struct head_worker *w)
+{
 	struct attend_span s;
-	double sums[64][2];
-	int step[64];
+
+	for (size_t j = from; j < end; j += s.n) {
+		if (span_of(h, j, end - j, w, tile, &s) < 0)
+			return -1;
+		h->kernel->blend(s.type, s.x, s.scale, s.n, h->pool.dim, weight + (j - from), BLOCK_ROWS, n, w->part + first * h->n_pad);
+	}
+	return 0;
+}
+
+/* Scores of head i become weights, by sixteens up to one with a score over what it takes: as pass_heads() does it. Rows before
+   this are blended at once, and weigh nothing in what is blended for all heads together. */
+static int
+weigh(struct attend_heads *h, size_t i, size_t from, size_t n, size_t tile, struct head_worker *w)
+{
+	const struct attend_kernel *k = h->kernel;
+	const struct kernel_head *head = &w->head[i];
+	float *score = w->score + i * BLOCK_ROWS, most = 0;
+
+	for (size_t j = 0, end; j < n; j = end) {
+		end = k->largest(score + j, n - j) < head->over ? n : j;
+		for (; end < n; end += KERNEL_LANES) {
+			most = k->largest(score + end, n - end < KERNEL_LANES ? n - end : KERNEL_LANES);
+			if (!(most < head->over))
+				break;
+		}
+		end = end < n ? end : n;
+		if (end > j) {
+			const struct kernel_pass p = { .beta = 1, .best = head->base, .t = 1, .floor = LOGIT_FLOOR };
+			double sum[2];
+			k->weigh(&p, score + j, NULL, end - j, score + j, NULL, sum);
+			if (keep_sums(w, i, sum, h->pool.dim, tile) < 0)
+				return -1;
+		}
+		if (end == n)
+			break;
+		if (blend(h, from, from + end, score, i, 1, tile, w) < 0 || rise(h, w, i, most, tile) < 0)
+			return -1;
+		memset(score, 0, end * sizeof *score);
+	}
+	return 0;
+}
+
+static int
+pass_many(struct attend_heads *h, size_t from, size_t n, size_t tile, struct head_worker *w)
+{
+	size_t dim = h->pool.dim, end = from + n;
+	struct attend_span s;
 
 	for (size_t j = from; j < end; j += s.n) {
 		if (span_of(h, j, end - j, w, tile, &s) < 0)
@@ -185,34 +315,15 @@ pass_block(struct attend_heads *h, size_t from, size_t end, size_t tile, struct 
 		else
 			h->kernel->scores_many(s.x, s.n, dim, h->grouped, h->n_all, w->score + (j - from), BLOCK_ROWS);
 	}
-	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
-	for (size_t first = 0; first < h->n_all; first += 64) {
-		size_t n = h->n_all - first < 64 ? h->n_all - first : 64;
-		for (size_t i = 0; i < n; i++) {
-			struct attend_heap *top = &w->steps[first + i].top;
-			float *score = w->score + (first + i) * BLOCK_ROWS, most = h->kernel->largest(score, end - from);
-			if (!isfinite(most)) {
-				struct fault f;
-				fault(&f, EX_DATAERR, "pool: rows from %zu on hold numbers that no unit row has", from);
-				return keep_fault(w, tile, &f);
-			}
-			/* tiles do not come in order, so an equal logit may still be of a lower row */
-			if (h->n_top > 0 && (top->n < top->n_max || most >= top->least))
-				for (size_t j = 0; j < end - from; j++)
-					if (top->n < top->n_max || score[j] >= top->least)
-						attend_heap_consider(top, from + j, score[j], 0);
-			step[i] = (int)ceil(most / LN_STEP);
-			const struct kernel_pass p = attend_pass_at(1, step[i] * LN_STEP, 1);
-			h->kernel->weigh(&p, score, NULL, end - from, score, NULL, sums[i]);
-		}
-		for (size_t j = from; j < end; j += s.n) {
-			if (span_of(h, j, end - j, w, tile, &s) < 0)
+	for (size_t first = 0, n_near; first < h->n_all; first += n_near) {
+		n_near = h->n_all - first < NEAR_HEADS ? h->n_all - first : NEAR_HEADS;
+		for (size_t i = first; i < first + n_near; i++) {
+			consider(h, &w->steps[i].top, w->score + i * BLOCK_ROWS, from, n);
+			if (weigh(h, i, from, n, tile, w) < 0)
 				return -1;
-			h->kernel->blend(s.type, s.x, s.scale, s.n, dim, w->score + first * BLOCK_ROWS + (j - from), BLOCK_ROWS, n,
-			    w->part + first * h->n_pad);
 		}
-		for (size_t i = 0; i < n; i++)
-			add_block(h, w, first + i, sums[i], step[i], tile);
+		if (blend(h, from, end, w->score + first * BLOCK_ROWS, first, n_near, tile, w) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -221,10 +332,23 @@ static void
 pass_tile(void *arg, size_t tile, size_t worker)
 {
 	struct attend_heads *h = arg;
+	struct head_worker *w = &h->worker[worker];
 	size_t from = tile * TILE_ROWS, end = from + TILE_ROWS < h->pool.n_row ? from + TILE_ROWS : h->pool.n_row;
+	struct attend_span s;
 
-	for (size_t j = from; j < end; j += BLOCK_ROWS)
-		if (pass_block(h, j, j + BLOCK_ROWS < end ? j + BLOCK_ROWS : end, tile, &h->worker[worker]) < 0)
+	memset(w->part, 0, h->n_all * h->n_pad * sizeof *w->part);
+	for (size_t i = 0; i < h->n_all; i++)
+		w->head[i] = (struct kernel_head){ .floor = LOGIT_FLOOR, .over = -INFINITY };
+	for (size_t j = from, n; j < end; j += n) {
+		n = end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS;
+		if (h->n_all < KERNEL_MANY && span_of(h, j, n, w, tile, &s) < 0)
+			return;
+		int is_few = h->n_all < KERNEL_MANY && s.type == ATTEND_F32 && s.n == n;
+		if ((is_few ? pass_few(h, s.x, j, n, tile, w) : pass_many(h, j, n, tile, w)) < 0)
+			return;
+	}
+	for (size_t i = 0; i < h->n_all; i++)
+		if (keep_z(h, w, i, tile) < 0)
 			return;
 }
 
@@ -257,19 +381,20 @@ finish(struct attend_heads *h, size_t i, struct attend_head_result *out)
 {
 	struct steps *s = gather(h, i);
 	size_t dim = h->pool.dim;
-	double total = 0, sum_wl = 0, base = s->highest * LN_STEP;
+	double total = 0, sum_wl = 0, part[N_STEP], base = s->highest * LN_STEP;
 	float *z = h->z + i * dim;
 	struct attend_head_item *item = h->item + i * h->n_top;
 
 	for (int k = 0; k < N_STEP; k++) {
-		double w = ldexp((double)s->w[k] * SUM_UNIT, -BITS * k), wl = ldexp((double)s->wl[k] * SUM_UNIT, -BITS * k);
+		part[k] = ldexp(1, -BITS * k);
+		double w = (double)s->w[k] * SUM_UNIT * part[k], wl = (double)s->wl[k] * SUM_UNIT * part[k];
 		total += w;
 		sum_wl += wl - w * k * LN_STEP;
 	}
 	for (size_t d = 0; d < dim; d++) {
 		double sum = 0;
 		for (int k = 0; k < N_STEP; k++)
-			sum += ldexp((double)s->z[(size_t)k * dim + d] * Z_UNIT, -BITS * k);
+			sum += (double)s->z[(size_t)k * dim + d] * Z_UNIT * part[k];
 		z[d] = (float)(sum / total);
 	}
 	if (s->top.n > 1)

@@ -5,9 +5,11 @@
  *   use       with projections, q'W_Q'W_K x_j is a_h.x_j with a_h = W_K'W_Q q, and sum_j A_hj W_V x_j is W_V z_h: so the pool is
  *             never projected, and one pass over its rows serves all heads of all queries. Heads whose scores are summed
  *             before one softmax are one head with the sum of their a_h
- *   rounding  as in attend.h: the same bits for any batch, number of threads, and order of queries. Weights of 256 rows are
- *             taken relative to a power of 16 above its best, and what they sum to is kept in whole numbers, apart for each
- *             such power; those 16^-15 below the best are left out
+ *   rounding  as in attend.h: the same bits for any batch, number of threads, and order of queries. Weights are taken relative
+ *             to a power of 16, which rises within a tile where 16 rows have a better one (online softmax: Milakov and
+ *             Gimelshein 2018, with steps); what they sum to is kept in whole numbers, apart for each such power, and those
+ *             16^-14 below the best are left out
+ *   cost      up to four heads in all: about the time of reading the rows; from eight on, that of two products of matrices
  */
 #ifndef HARE_ATTEND_HEADS_H
 #define HARE_ATTEND_HEADS_H

@@ -42,6 +42,13 @@ struct kernel_pass {
 	float least;                    /* lighter rows are left out of z */
 };
 
+/* One of several heads that pass over rows together. */
+struct kernel_head {
+	double base, floor;             /* l = s - base */
+	float over;                     /* a score of that or more is not weighed */
+	double sum[2][16];              /* of w and w l, row j in j mod 16; kernel_fold() adds them up */
+};
+
 struct attend_kernel {
 	const char *name;
 	/* score[q * n_stride + j] of rows [n] and queries a [n_query][kernel_pad(dim)]; scale is [n] for int8, else unused. */
@@ -63,6 +70,11 @@ struct attend_kernel {
 	   from memory once. w [n] are the weights. */
 	void (*pass)(const struct kernel_pass *p, enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim,
 	    const double *add, float *w, float *z, double sum[2]);
+	/* scores(), weigh() and blend() of less than KERNEL_MANY heads, with the same bits, by sixteens of rows of float32 while they
+	   are near. It ends before the first sixteen in which a score is over what its head takes; the scores of these are there.
+	   Returns the number of rows before. a and z [n_head][kernel_pad(dim)]; score [i * n_stride + j]. */
+	size_t (*pass_heads)(struct kernel_head *head, size_t n_head, const float *a, const float *rows, size_t n, size_t dim,
+	    float *score, size_t n_stride, float *z);
 	/* Rows as float; those of int8 without their scale. Exact. */
 	void (*widen)(enum attend_type type, const void *rows, size_t n, size_t dim, float *out);
 	/* w [n] of score [n], which may be the same place: 0 where l is below floor (at least -80); l above 80 counts as 80; add may
@@ -74,6 +86,16 @@ struct attend_kernel {
 	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */
 	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *block, size_t n_block, float *bound);
 };
+
+/* Sums of 16 lanes, in the order that all kernels have: 8 apart, then 4, 2 and 1. Changes them. */
+static inline double
+kernel_fold(double lane[16])
+{
+	for (size_t half = 8; half > 0; half /= 2)
+		for (size_t i = 0; i < half; i++)
+			lane[i] += lane[i + half];
+	return lane[0];
+}
 
 /* The best of this processor; or by name: "avx512", "avx2", "neon", "plain". NULL: it has none such. */
 const struct attend_kernel *attend_kernel_best(void);

@@ -89,40 +89,6 @@ v_sum16(const V *x, float *out)
 		out[i] = v_sum(x[i]);
 }
 
-/* Scores of 4 queries and 3 rows: one half of the vectors after the other, so that the registers hold 12 sums. */
-enum { TILE_Q = 4, TILE_R = 3, TILE = TILE_Q * TILE_R };
-
-IN void
-tile_step(__m256 r0, __m256 r1, __m256 r2, const float *a, size_t n_pad, __m256 *sum)
-{
-	_Pragma("GCC unroll 4")
-	for (size_t q = 0; q < TILE_Q; q++) {
-		__m256 one = _mm256_loadu_ps(a + q * n_pad);
-		sum[TILE_R * q] = _mm256_fmadd_ps(r0, one, sum[TILE_R * q]);
-		sum[TILE_R * q + 1] = _mm256_fmadd_ps(r1, one, sum[TILE_R * q + 1]);
-		sum[TILE_R * q + 2] = _mm256_fmadd_ps(r2, one, sum[TILE_R * q + 2]);
-	}
-}
-
-/* Lanes 0 to 7 of the sums, or 8 to 15 if x and a begin 8 elements later; n_last: what the last vector of 16 has of these. */
-IN void
-tile_half(const float *x, size_t dim, const float *a, size_t n_pad, size_t n_last, __m256 *sum)
-{
-	static const int32_t mask[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
-	const size_t n = dim / 16 * 16;
-
-	_Pragma("GCC unroll 12")
-	for (size_t i = 0; i < TILE; i++)
-		sum[i] = _mm256_setzero_ps();
-	for (size_t k = 0; k < n; k += 16)
-		tile_step(_mm256_loadu_ps(x + k), _mm256_loadu_ps(x + dim + k), _mm256_loadu_ps(x + 2 * dim + k), a + k, n_pad, sum);
-	if (n < dim) {
-		__m256i some = _mm256_loadu_si256((const void *)(mask + 8 - n_last));
-		tile_step(_mm256_maskload_ps(x + n, some), _mm256_maskload_ps(x + dim + n, some), _mm256_maskload_ps(x + 2 * dim + n, some),
-		    a + n, n_pad, sum);
-	}
-}
-
 /* Sums of four vectors of 8, as v_sum() has them; of a and c, then those of b and d, each in two lanes. */
 IN __m256
 sum4(__m256 a, __m256 b, __m256 c, __m256 d)
@@ -135,26 +101,68 @@ sum4(__m256 a, __m256 b, __m256 c, __m256 d)
 	return _mm256_add_ps(s, _mm256_movehdup_ps(s));
 }
 
-TARGET static void
-scores_tile(const float *x, size_t dim, const float *a, size_t n_pad, float *score, size_t n_stride)
-{
-	__m256 low[TILE], sum[TILE];
-	const size_t n_last = dim % 16;
+enum { ROWS_Q = 4 };    /* queries at once */
 
-	tile_half(x, dim, a, n_pad, n_last < 8 ? n_last : 8, low);
-	tile_half(x + 8, dim, a + 8, n_pad, n_last < 8 ? 0 : n_last - 8, sum);
-	_Pragma("GCC unroll 12")
-	for (size_t i = 0; i < TILE; i++)
-		sum[i] = _mm256_add_ps(low[i], sum[i]);
-	_Pragma("GCC unroll 3")
-	for (size_t r = 0; r < TILE_R; r++, score++) {
-		__m256 s = sum4(sum[r], sum[TILE_R + r], sum[2 * TILE_R + r], sum[3 * TILE_R + r]);
-		__m128 even = _mm256_castps256_ps128(s), odd = _mm256_extractf128_ps(s, 1);
-		_mm_store_ss(score, even);
-		_mm_store_ss(score + n_stride, odd);
-		_mm_store_ss(score + 2 * n_stride, _mm_movehl_ps(even, even));
-		_mm_store_ss(score + 3 * n_stride, _mm_movehl_ps(odd, odd));
+/* One step of the sums of n_q queries by a row, whose elements stay in two registers; those of the queries come from memory with
+   the products, which takes the fewest instructions. */
+IN void
+rows_step(__m256 lo, __m256 hi, const float *a, size_t n_pad, size_t n_q, __m256 *sum)
+{
+	_Pragma("GCC unroll 4")
+	for (size_t q = 0; q < n_q; q++) {
+		sum[2 * q] = _mm256_fmadd_ps(lo, _mm256_loadu_ps(a + q * n_pad), sum[2 * q]);
+		sum[2 * q + 1] = _mm256_fmadd_ps(hi, _mm256_loadu_ps(a + q * n_pad + 8), sum[2 * q + 1]);
 	}
+}
+
+IN void
+scores_some(const float *x, size_t n, size_t dim, const float *a, size_t n_q, float *score, size_t n_stride, const char *soon)
+{
+	static const int32_t mask[24] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+	const size_t n_pad = (dim + 15) / 16 * 16, n_last = dim % 16, n_low = n_last < 8 ? n_last : 8;
+
+	for (size_t j = 0; j < n; j++, x += dim) {
+		__m256 s[2 * ROWS_Q];
+		__m128 out[2];
+		size_t k = 0;
+		_Pragma("GCC unroll 8")
+		for (size_t i = 0; i < 2 * ROWS_Q; i++)
+			s[i] = _mm256_setzero_ps();
+		for (; k + 32 <= dim; k += 32) {
+			rows_step(_mm256_loadu_ps(x + k), _mm256_loadu_ps(x + k + 8), a + k, n_pad, n_q, s);
+			rows_step(_mm256_loadu_ps(x + k + 16), _mm256_loadu_ps(x + k + 24), a + k + 16, n_pad, n_q, s);
+			if (soon)
+				__builtin_prefetch(soon + 2 * k, 0, 3);
+		}
+		if (k + 16 <= dim) {
+			rows_step(_mm256_loadu_ps(x + k), _mm256_loadu_ps(x + k + 8), a + k, n_pad, n_q, s);
+			k += 16;
+		}
+		if (n_last) {
+			__m256i lo = _mm256_loadu_si256((const void *)(mask + 8 - n_low));
+			__m256i hi = _mm256_loadu_si256((const void *)(mask + 8 - (n_last - n_low)));
+			rows_step(_mm256_maskload_ps(x + k, lo), _mm256_maskload_ps(x + k + 8, hi), a + k, n_pad, n_q, s);
+		}
+		soon = soon ? soon + 2 * dim : NULL;
+		__m256 t = sum4(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3]), _mm256_add_ps(s[4], s[5]), _mm256_add_ps(s[6], s[7]));
+		out[0] = _mm256_castps256_ps128(t);
+		out[1] = _mm256_extractf128_ps(t, 1);
+		_Pragma("GCC unroll 4")
+		for (size_t q = 0; q < n_q; q++)
+			_mm_store_ss(score + q * n_stride + j, q < 2 ? out[q] : _mm_movehl_ps(out[q - 2], out[q - 2]));
+	}
+}
+
+/* Scores of rows [n] and n_q queries. Memory is asked for half as many bytes from soon on, unless that is NULL. */
+TARGET static __attribute__((noinline)) void
+scores_rows(const float *x, size_t n, size_t dim, const float *a, size_t n_q, float *score, size_t n_stride, const char *soon)
+{
+	_Pragma("GCC unroll 4")
+	for (size_t some = 2; some <= ROWS_Q; some++)
+		if (n_q == some && soon)
+			scores_some(x, n, dim, a, some, score, n_stride, soon);
+		else if (n_q == some)
+			scores_some(x, n, dim, a, some, score, n_stride, NULL);
 }
 
 /* Products of 32 codes, four and four of a row by four numbers of the query: at most 7,620 each, so that four of them are added
@@ -193,9 +201,9 @@ codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 
 #define NAME avx2
 #define SKETCH codes_avx2
-#define SCORES_TILE scores_tile
-#define GEMM_Q TILE_Q
-#define GEMM_R TILE_R
+#define SCORES_ROWS scores_rows
+#define GEMM_Q ROWS_Q
+#define GEMM_LEAST 2
 #define TURN_Q 4
 #define BLEND_C 2
 #define BLEND_Q 3
