@@ -82,11 +82,27 @@ v_sum(V x)
 	return _mm_cvtss_f32(_mm_add_ss(z, _mm_movehdup_ps(z)));
 }
 
+/* In four steps over all of them: 8 apart, then 4 of x[i] beside x[i + 8], then 2 of x[i] beside x[i + 1], then 1. */
 IN void
 v_sum16(const V *x, float *out)
 {
-	for (size_t i = 0; i < 16; i++)
-		out[i] = v_sum(x[i]);
+	__m256 four[8], two[4], one[2];
+
+	_Pragma("GCC unroll 8")
+	for (size_t i = 0; i < 8; i++) {
+		__m256 a = _mm256_add_ps(x[i].lo, x[i].hi), b = _mm256_add_ps(x[i + 8].lo, x[i + 8].hi);
+		four[i] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+	}
+	_Pragma("GCC unroll 4")
+	for (size_t i = 0; i < 4; i++) {
+		__m256d a = _mm256_castps_pd(four[2 * i]), b = _mm256_castps_pd(four[2 * i + 1]);
+		two[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+	}
+	_Pragma("GCC unroll 2")
+	for (size_t i = 0; i < 2; i++)
+		one[i] = _mm256_add_ps(_mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0x88), _mm256_shuffle_ps(two[2 * i], two[2 * i + 1], 0xDD));
+	_mm256_storeu_ps(out, _mm256_permute2f128_ps(one[0], one[1], 0x20));
+	_mm256_storeu_ps(out + 8, _mm256_permute2f128_ps(one[0], one[1], 0x31));
 }
 
 /* Sums of four vectors of 8, as v_sum() has them; of a and c, then those of b and d, each in two lanes. */
