@@ -433,7 +433,7 @@ same(const struct attend_result *a, const struct attend_result *b, size_t dim)
 static void
 same_bits(void)
 {
-	enum { N = 23, DIM = 100 };
+	enum { N = 45, DIM = 100 };     /* more than KERNEL_MANY */
 	struct world w = world_new(3333, DIM, 5);
 	struct person known = person_new(&w, 30);
 	struct attend_settings set = settings_of(&w, .2, .2);

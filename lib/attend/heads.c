@@ -341,9 +341,9 @@ pass_tile(void *arg, size_t tile, size_t worker)
 		w->head[i] = (struct kernel_head){ .floor = LOGIT_FLOOR, .over = -INFINITY };
 	for (size_t j = from, n; j < end; j += n) {
 		n = end - j < BLOCK_ROWS ? end - j : BLOCK_ROWS;
-		if (h->n_all < KERNEL_MANY && span_of(h, j, n, w, tile, &s) < 0)
+		if (h->n_all < KERNEL_HEADS && span_of(h, j, n, w, tile, &s) < 0)
 			return;
-		int is_few = h->n_all < KERNEL_MANY && s.type == ATTEND_F32 && s.n == n;
+		int is_few = h->n_all < KERNEL_HEADS && s.type == ATTEND_F32 && s.n == n;
 		if ((is_few ? pass_few(h, s.x, j, n, tile, w) : pass_many(h, j, n, tile, w)) < 0)
 			return;
 	}

@@ -9,7 +9,7 @@
  *             to a power of 16, which rises within a tile where 16 rows have a better one (online softmax: Milakov and
  *             Gimelshein 2018, with steps); what they sum to is kept in whole numbers, apart for each such power, and those
  *             16^-14 below the best are left out
- *   cost      up to four heads in all: about the time of reading the rows; from eight on, that of two products of matrices
+ *   cost      up to four heads in all: about the time of reading the rows; of many, that of two products of matrices
  */
 #ifndef HARE_ATTEND_HEADS_H
 #define HARE_ATTEND_HEADS_H

@@ -19,7 +19,9 @@
 
 #include "attend/attend.h"
 
-enum { KERNEL_LANES = 16, KERNEL_MANY = 8 };      /* KERNEL_MANY: queries from which on scores_many() pays */
+enum { KERNEL_LANES = 16,
+	KERNEL_MANY = 36,       /* queries from which on scores_many() pays */
+	KERNEL_HEADS = 20 };    /* heads that are too many for pass_heads() */
 static inline size_t
 kernel_pad(size_t dim)
 {
@@ -70,7 +72,7 @@ struct attend_kernel {
 	   from memory once. w [n] are the weights. */
 	void (*pass)(const struct kernel_pass *p, enum attend_type type, const void *rows, const float *scale, size_t n, size_t dim,
 	    const double *add, float *w, float *z, double sum[2]);
-	/* scores(), weigh() and blend() of less than KERNEL_MANY heads, with the same bits, by sixteens of rows of float32 while they
+	/* scores(), weigh() and blend() of less than KERNEL_HEADS heads, with the same bits, by sixteens of rows of float32 while they
 	   are near. It ends before the first sixteen in which a score is over what its head takes; the scores of these are there.
 	   Returns the number of rows before. a and z [n_head][kernel_pad(dim)]; score [i * n_stride + j]. */
 	size_t (*pass_heads)(struct kernel_head *head, size_t n_head, const float *a, const float *rows, size_t n, size_t dim,
