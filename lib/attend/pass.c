@@ -169,6 +169,17 @@ is_heavy(const struct attend *a, size_t i, size_t tile)
 	return n_heavy > n / 2;
 }
 
+/* Rows that are read anyway may as well be scored again, unless that takes longer than memory takes to bring them. */
+static int
+is_scored_again(struct attend *a, size_t tile, struct worker *w)
+{
+	struct attend_span s = { .type = ATTEND_F32 };
+
+	if (a->pool.span && attend_span_of(a, tile * TILE_ROWS, 1, w, tile, &s) < 0)
+		return 0;
+	return s.type != ATTEND_I8;
+}
+
 /* What is added to the logits of rows [from, end), in w->add. -1: they could not be read. */
 static int
 add_bonus(struct attend *a, size_t i, size_t from, size_t end, struct worker *w)
@@ -218,8 +229,8 @@ blend_tile(void *arg, size_t task, size_t worker)
 	struct worker *w = &a->worker[worker];
 	size_t tile = a->n_tile - 1 - task, end = attend_tile_end(a, tile);
 
-	/* all that is read anyway may as well be scored again: the rows pass once, in their order */
-	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile)) {
+	/* the rows pass once, in their order */
+	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile) && is_scored_again(a, tile, w)) {
 		pass_one(a, tile, w);
 		return;
 	}
