@@ -774,11 +774,12 @@ heads(size_t n, size_t dim, float steep, int is_sorted)
 	/* alone, in pieces, and in a batch: a row that no pool has is told, wherever it stands among its 16 */
 	size_t n_told = 0, n_bad = 0;
 	for (size_t j = 0; j < n && j < 300; j += 37)
-		for (int how = 0; how < 9; how++, n_bad++) {
-			static const float bad[] = { INFINITY, -INFINITY, NAN };
+		for (int how = 0; how < 18; how++, n_bad++) {
+			/* the sign makes the score of the first head positive */
+			static const float bad[] = { INFINITY, -INFINITY, NAN, 1e9f, 1e11f, 1e30f };
 			float was = w.x[j * dim], *at = &w.x[j * dim];
-			*at = bad[how % 3];
-			n_told += attend_heads_run(how < 3 ? alone : how < 6 ? in_pieces : h3, how < 6 ? 1 : N_ASK, a, other, &f) < 0 &&
+			*at = how % 6 < 3 ? bad[how % 6] : copysignf(bad[how % 6], a[0]);
+			n_told += attend_heads_run(how < 6 ? alone : how < 12 ? in_pieces : h3, how < 12 ? 1 : N_ASK, a, other, &f) < 0 &&
 			    strstr(f.text, "rows from 0 on") != NULL;
 			*at = was;
 		}

@@ -13,8 +13,9 @@ enum { N_STEP = 16, BITS = 4,           /* powers of 2^BITS that are kept apart 
 	NEAR_HEADS = 64,                /* whose weights stay near until they are blended */
 	BLOCK_ROWS = 256 };             /* rows whose weights are summed in floating point */
 static const double LN_STEP = BITS * 0.69314718055994530942;
+#define LOGIT_MOST 4e6f         /* beyond that of any unit row, |a_h| being below 1e6; its step is within an int by far */
 
-/* Sums of one head, apart for each power; step[0] is the highest. */
+/* Sums of one head, apart for each power, the highest first. */
 struct steps {
 	int highest, is_empty;
 	whole w[N_STEP], wl[N_STEP];    /* l relative to the step */
@@ -212,7 +213,7 @@ rise(struct attend_heads *h, struct head_worker *w, size_t i, float most, size_t
 	struct kernel_head *head = &w->head[i];
 	const int has_begun = head->over > -INFINITY;
 
-	if (!isfinite(most))
+	if (!(fabsf(most) <= LOGIT_MOST))
 		return rows_are_impossible(w, tile);
 	if (has_begun && (keep_lanes(h, w, i, tile) < 0 || keep_z(h, w, i, tile) < 0))
 		return -1;

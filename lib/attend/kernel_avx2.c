@@ -134,7 +134,7 @@ rows_step(__m256 lo, __m256 hi, const float *a, size_t n_pad, size_t n_q, __m256
 IN void
 scores_some(const float *x, size_t n, size_t dim, const float *a, size_t n_q, float *score, size_t n_stride, const char *soon)
 {
-	static const int32_t mask[24] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+	static const int32_t mask[16] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 	const size_t n_pad = (dim + 15) / 16 * 16, n_last = dim % 16, n_low = n_last < 8 ? n_last : 8;
 
 	for (size_t j = 0; j < n; j++, x += dim) {
