@@ -224,6 +224,13 @@ rise(struct attend_heads *h, struct head_worker *w, size_t i, float most, size_t
 	return 0;
 }
 
+/* The best of the first sixteen, or of as many as there are. */
+static float
+largest_of_16(const struct attend_heads *h, const float *score, size_t n)
+{
+	return h->kernel->largest(score, n < KERNEL_LANES ? n : KERNEL_LANES);
+}
+
 /* A tie is won by the lower row: tiles do not come in order, so an equal logit may still be of one. */
 static void
 consider(struct attend_heads *h, struct attend_heap *top, const float *score, size_t from, size_t n)
@@ -235,14 +242,14 @@ consider(struct attend_heads *h, struct attend_heap *top, const float *score, si
 			attend_heap_consider(top, from + j, score[j], 0);
 }
 
-/* Rows [from, end) for few heads, which the kernel scores, weighs and blends while they are near. */
+/* Rows [from, from + n) for few heads, which the kernel scores, weighs and blends while they are near. */
 static int
 pass_few(struct attend_heads *h, const float *x, size_t from, size_t n, size_t tile, struct head_worker *w)
 {
 	for (size_t j = 0; j < n; ) {
 		j += h->kernel->pass_heads(w->head, h->n_all, h->a, x + j * h->pool.dim, n - j, h->pool.dim, w->score + j, BLOCK_ROWS, w->part);
 		for (size_t i = 0; j < n && i < h->n_all; i++) {
-			float most = h->kernel->largest(w->score + i * BLOCK_ROWS + j, n - j < KERNEL_LANES ? n - j : KERNEL_LANES);
+			float most = largest_of_16(h, w->score + i * BLOCK_ROWS + j, n - j);
 			if (!(most < w->head[i].over) && rise(h, w, i, most, tile) < 0)
 				return -1;
 		}
@@ -281,13 +288,13 @@ weigh(struct attend_heads *h, size_t i, size_t from, size_t n, size_t tile, stru
 	for (size_t j = 0, end; j < n; j = end) {
 		end = k->largest(score + j, n - j) < head->over ? n : j;
 		for (; end < n; end += KERNEL_LANES) {
-			most = k->largest(score + end, n - end < KERNEL_LANES ? n - end : KERNEL_LANES);
+			most = largest_of_16(h, score + end, n - end);
 			if (!(most < head->over))
 				break;
 		}
 		end = end < n ? end : n;
 		if (end > j) {
-			const struct kernel_pass p = { .beta = 1, .best = head->base, .t = 1, .floor = LOGIT_FLOOR };
+			const struct kernel_pass p = attend_pass_at(1, head->base, 1);
 			double sum[2];
 			k->weigh(&p, score + j, NULL, end - j, score + j, NULL, sum);
 			if (keep_sums(w, i, sum, h->pool.dim, tile) < 0)
