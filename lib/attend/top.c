@@ -114,23 +114,39 @@ consider_scores(struct attend *a, size_t i, size_t from, size_t end, struct atte
 	}
 }
 
+/* What the last of the n_top best logits is at least: each tile has a row with its largest score, so it is that of the n_top-th
+   best tile. item [n_top] is scratch. */
+static double
+least_of_top(const struct attend *a, size_t i, double least_bonus, struct attend_item *item)
+{
+	struct attend_heap tiles = { .item = item, .n_max = a->n_top };
+
+	for (size_t tile = 0; tile < a->n_tile; tile++)
+		attend_heap_consider(&tiles, tile, a->set.beta * a->most[i * a->n_tile + tile] + least_bonus, 0);
+	return tiles.n < tiles.n_max ? -INFINITY : tiles.least;
+}
+
 int
 attend_find_top(struct attend *a, size_t i, struct worker *w)
 {
 	const struct attend_query *query = &a->query[i];
 	const struct attend_settings *set = &a->set;
 	struct attend_heap h = { .item = a->top + i * a->n_top, .n_max = a->n_top };
-	double most_bonus = 0;
+	double most_bonus = 0, least_bonus = 0;
 
 	for (size_t c = 0; query->bonus && c < a->pool.n_cluster; c++) {
 		double b = set->alpha * query->bonus[c];
 		if (c == 0 || b > most_bonus)
 			most_bonus = b;
+		if (c == 0 || b < least_bonus)
+			least_bonus = b;
 	}
 	a->settled[i].most_bonus = most_bonus;
+	double least = least_of_top(a, i, least_bonus, a->by_row + i * a->n_top);
 	for (size_t tile = 0; tile < a->n_tile; tile++) {
 		/* rounding of these two sums and of a row's moves with the sums, so a tile that is passed over has none better */
-		if (h.n == h.n_max && set->beta * a->most[i * a->n_tile + tile] + most_bonus <= h.least)
+		double most = set->beta * a->most[i * a->n_tile + tile] + most_bonus;
+		if (most < least || (h.n == h.n_max && most <= h.least))
 			continue;
 		size_t from = tile * TILE_ROWS, end = attend_tile_end(a, tile);
 		const float *score = attend_weights(a, i, tile) - from;
