@@ -79,20 +79,25 @@ attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, fl
 }
 
 void
+attend_blend_list(struct attend *a, size_t i, size_t tile, const struct attend_span *s, float *weight, struct worker *w)
+{
+	if (is_too_light(a, i, tile))
+		return;
+	size_t n_some = attend_list_heavy(weight, s->n, (float)a->w_least, w->some, weight);
+	if (n_some > 0)
+		a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, weight, w->part + i * a->n_pad, NULL);
+}
+
+void
 attend_blend_span(struct attend *a, size_t from, size_t n_row, const struct attend_span *s, size_t at, size_t first,
     size_t end, struct worker *w)
 {
-	const float w_least = (float)a->w_least;
 	size_t near[NEAR_QUERIES], n_near = 0;
 
 	for (size_t i = first; i < end; i++) {
-		if (is_too_light(a, i, from / TILE_ROWS))
-			continue;
 		float *weight = w->near + (i - first) * NEAR_ROWS + at;
 		if (a->n_query - a->first < 3 || w->n_heavy[i - first] < n_row / 2) {
-			size_t n_some = attend_list_heavy(weight, s->n, w_least, w->some, weight);
-			if (n_some > 0)
-				a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, weight, w->part + i * a->n_pad, NULL);
+			attend_blend_list(a, i, from / TILE_ROWS, s, weight, w);
 			continue;
 		}
 		if (n_near < i - first)

@@ -195,6 +195,29 @@ add_bonus(struct attend *a, size_t i, size_t from, size_t end, struct worker *w)
 	return 0;
 }
 
+/* Rows [from, end), a tile, for one query: what z wants of it stands in one list, so that memory is asked for these rows alone, and
+   well before. */
+static int
+blend_listed(struct attend *a, size_t from, size_t end, struct worker *w)
+{
+	const struct attend_query *query = &a->query[a->first];
+	struct attend_span s;
+	size_t n_kept;
+
+	for (size_t j = from, next; j < end; j = next) {
+		next = j + NEAR_ROWS < end ? j + NEAR_ROWS : end;
+		if ((query->bonus && add_bonus(a, a->first, j, next, w) < 0) ||
+		    weigh_rows(a, a->first, j, next, query->bonus ? w->add : NULL, w->near + (j - from), &n_kept, &w->next[a->first], w) < 0)
+			return -1;
+	}
+	for (size_t j = from; j < end; j += s.n) {
+		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+			return -1;
+		attend_blend_list(a, a->first, from / TILE_ROWS, &s, w->near + (j - from), w);
+	}
+	return 0;
+}
+
 /* Rows [from, end) of a tile: some queries after the others, whose weights are near when z wants them. */
 static int
 blend_rows(struct attend *a, size_t from, size_t end, struct worker *w)
@@ -228,18 +251,21 @@ blend_tile(void *arg, size_t task, size_t worker)
 	struct attend *a = arg;
 	struct worker *w = &a->worker[worker];
 	size_t tile = a->n_tile - 1 - task, end = attend_tile_end(a, tile);
+	const int is_one = a->n_query - a->first == 1;
 
 	/* the rows pass once, in their order */
-	if (a->n_query - a->first == 1 && is_heavy(a, a->first, tile) && is_scored_again(a, tile, w)) {
+	if (is_one && is_scored_again(a, tile, w) && is_heavy(a, a->first, tile)) {
 		pass_one(a, tile, w);
 		return;
 	}
 	memset(w->part + a->first * a->n_pad, 0, (a->n_query - a->first) * a->n_pad * sizeof *w->part);
 	for (size_t i = a->first; i < a->n_query; i++)
 		w->next[i] = attend_first_from(a->settled[i].in_order, a->settled[i].n_in_order, tile * TILE_ROWS);
-	for (size_t j = tile * TILE_ROWS; j < end; j += NEAR_ROWS)
-		if (blend_rows(a, j, j + NEAR_ROWS < end ? j + NEAR_ROWS : end, w) < 0)
+	for (size_t j = tile * TILE_ROWS, next; j < end; j = next) {
+		next = is_one || end - j < NEAR_ROWS ? end : j + NEAR_ROWS;
+		if ((is_one ? blend_listed(a, j, next, w) : blend_rows(a, j, next, w)) < 0)
 			return;
+	}
 	for (size_t i = a->first; i < a->n_query; i++) {
 		if (!attend_z_is_possible(w->part + i * a->n_pad, a->pool.dim)) {
 			attend_rows_are_impossible(a, w, tile, tile);
