@@ -416,6 +416,60 @@ threads(void)
 	tensor_close(t);
 }
 
+enum { STEP = 1 << 16, N_READER = 4, SUMMED = 1 << 20, BEFORE = 64 };   /* bytes that one checksum covers; of data before b */
+struct reader {
+	struct tensor_file *t;
+	const char *at;
+	size_t n;
+	unsigned char refused[N_B * 4 / STEP + 1];
+};
+
+/* From end to end, as readers do that share the work. */
+static void *
+read_thread(void *arg)
+{
+	struct reader *r = arg;
+	struct fault f;
+
+	for (size_t i = 0; i < r->n; i += STEP)
+		r->refused[i / STEP] = tensor_verify(r->t, r->at + i, r->n - i < STEP ? r->n - i : STEP, &f) < 0;
+	return NULL;
+}
+
+static void
+threads_and_damage(void)
+{
+	struct fault f = {0};
+	struct buf whole = read_bytes(path);
+	uint64_t n_json;
+	struct tensor b;
+	int right = 1;
+
+	memcpy(&n_json, whole.at, 8);
+	whole.at[8 + n_json + SUMMED + 77] ^= 1;
+	write_bytes(other, whole.at, whole.n);
+	for (int round = 0; round < 50; round++) {
+		struct tensor_file *t = tensor_open(other, "sample", &f);
+		struct reader r[N_READER] = {0};
+		pthread_t id[N_READER];
+		right &= t && tensor_get(t, "b", TENSOR_F32, 2, (size_t[]){ N_B, 1 }, &b, &f) == 0;
+		for (int i = 0; i < N_READER; i++) {
+			r[i] = (struct reader){ .t = t, .at = b.at, .n = b.n_byte };
+			pthread_create(&id[i], NULL, read_thread, &r[i]);
+		}
+		for (int i = 0; i < N_READER; i++) {
+			pthread_join(id[i], NULL);
+			for (size_t at = 0; at < b.n_byte; at += STEP) {
+				size_t from = BEFORE + at, to = BEFORE + (b.n_byte - at < STEP ? b.n_byte : at + STEP);
+				right &= r[i].refused[at / STEP] == (from < 2 * SUMMED && to > SUMMED);
+			}
+		}
+		tensor_close(t);
+	}
+	claim(right, "of threads that read a damaged file side by side each is refused the damaged block, and no other");
+	buf_free(&whole);
+}
+
 static void
 npy(void)
 {
@@ -565,6 +619,7 @@ main(void)
 	sly();
 	growing();
 	threads();
+	threads_and_damage();
 	npy();
 	halves();
 	model();

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ struct tensor_file {
 	size_t n_meta, n_meta_cap;
 	const uint64_t *sum;            /* [n_block], NULL: a file without checksums */
 	size_t n_checked, n_block;      /* bytes of data that sum covers */
-	atomic_uchar *good;             /* [n_block], 1: was hashed and is right */
+	atomic_uchar *block;            /* [n_block], what is known of them: UNSEEN, BUSY or GOOD */
 	pthread_mutex_t lock;           /* for entry[].aligned */
 };
 
@@ -198,7 +199,7 @@ read_sums(struct tensor_file *t, struct fault *f)
 	t->sum = sum + 1;
 	t->n_block = n_block;
 	t->n_checked = e->begin;
-	t->good = xcalloc(n_block ? n_block : 1, sizeof *t->good);
+	t->block = xcalloc(n_block ? n_block : 1, sizeof *t->block);
 	for (size_t i = 0; i < t->n_entry; i++)
 		t->entry[i].hidden = i + 1 == t->n_entry || strncmp(t->entry[i].name, "pad.", 4) == 0;
 	return 0;
@@ -307,7 +308,7 @@ tensor_close(struct tensor_file *t)
 	free(t->entry);
 	free(t->shown);
 	free(t->meta);
-	free(t->good);
+	free(t->block);
 	free(t->path);
 	free(t);
 }
@@ -451,6 +452,22 @@ owner(const struct tensor_file *t, size_t offset)
 	return TENSOR_SUM_NAME;
 }
 
+enum { UNSEEN, BUSY, GOOD };
+
+/* Takes block i and hashes it, if no other thread does or did. What it is then: GOOD, UNSEEN if its checksum is another, or BUSY. */
+static int
+hash_block(struct tensor_file *t, size_t i)
+{
+	size_t begin = i * TENSOR_BLOCK, n = t->n_checked - begin < TENSOR_BLOCK ? t->n_checked - begin : TENSOR_BLOCK;
+	unsigned char is = UNSEEN;
+
+	if (!atomic_compare_exchange_strong(&t->block[i], &is, BUSY))
+		return is;
+	is = hash64(t->data + begin, n, 0) == t->sum[i] ? GOOD : UNSEEN;
+	atomic_store(&t->block[i], is);
+	return is;
+}
+
 int
 tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault *f)
 {
@@ -460,16 +477,17 @@ tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault
 	size_t from = (size_t)((const unsigned char *)at - t->data), to = from + n_byte;
 
 	for (size_t i = from / TENSOR_BLOCK; i < t->n_block && i * TENSOR_BLOCK < to; i++) {
-		if (atomic_load_explicit(&t->good[i], memory_order_relaxed))
-			continue;
-		size_t begin = i * TENSOR_BLOCK, n = t->n_checked - begin;
-		if (n > TENSOR_BLOCK)
-			n = TENSOR_BLOCK;
-		if (hash64(t->data + begin, n, 0) != t->sum[i])
+		int is = atomic_load(&t->block[i]) == GOOD ? GOOD : hash_block(t, i);
+		/* threads that go through a file side by side would wait for each other: they take turns with the blocks instead */
+		if (is == BUSY && i + 1 < t->n_block)
+			hash_block(t, i + 1);
+		for (; is == BUSY; is = hash_block(t, i))
+			sched_yield();
+		if (is != GOOD) {
+			size_t begin = i * TENSOR_BLOCK, end = begin + TENSOR_BLOCK < t->n_checked ? begin + TENSOR_BLOCK : t->n_checked;
 			return fault(f, EX_DATAERR, "%s: damaged: bytes %zu to %zu do not match their checksum (tensor %s)",
-			    t->path, t->n_header + begin, t->n_header + begin + n - 1, owner(t, from > begin ? from : begin));
-		/* The mapping does not change, so two threads that hash the same block find the same. */
-		atomic_store_explicit(&t->good[i], 1, memory_order_relaxed);
+			    t->path, t->n_header + begin, t->n_header + end - 1, owner(t, from > begin ? from : begin));
+		}
 	}
 	return 0;
 }

@@ -51,7 +51,7 @@ size_t tensor_count(const struct tensor_file *t);
 const char *tensor_name(const struct tensor_file *t, size_t i);          /* in the order of the data */
 /* Type (TENSOR_ANY for one that is not read here), shape and size of tensor i; at is NULL. */
 void tensor_about(const struct tensor_file *t, size_t i, struct tensor *out);
-/* The bytes at[0..n_byte), which lie in the file's data, are what was written: 0, or -1 with *f set. Each block is
+/* The bytes at[0..n_byte), which lie in the file's data, are what was written: 0, or -1 with *f set. Each sound block is
    hashed once in the life of t. Safe from several threads. Files without checksums always pass. */
 int tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault *f);
 int tensor_verify_all(struct tensor_file *t, struct fault *f);
