@@ -205,9 +205,9 @@ kernels_agree(void)
 	int same = 1, zero = 1, keeps = 1;
 	double off_sum = 0, off_wl = 0;
 	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++)
-		for (size_t n = 1; n < 80; n += 3) {
-			float s[80], w[80], w2[80], kept[80];
-			double add[80], sum[2], sum2[2], all = 0, all_wl = 0;
+		for (size_t n = 1; n < 300; n += n < 80 ? 3 : 41) {
+			float s[300], w[300], w2[300], kept[300];
+			double add[300], sum[2], sum2[2], all = 0, all_wl = 0;
 			int is_added = n % 2;
 			for (size_t j = 0; j < n; j++) {
 				s[j] = j == 3 ? -3e38f : (float)(rng_uniform(&rng) * 4 - 3);
@@ -257,6 +257,36 @@ kernels_agree(void)
 	claim(refuses, "a score that is no number, or infinite, leaves no sum");
 	claim(far, "and one that is far below all leaves what it was");
 	claim(!attend_kernel_named("none") && attend_kernel_named("plain") && attend_kernel_named(best->name) == best, "kernels have names");
+}
+
+/* Weights that are enough, by their numbers, into another place and into the same. */
+static void
+lists(void)
+{
+	enum { N = 90 };
+	const struct attend_kernel *kernel;
+	int right = 1;
+
+	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++)
+		for (size_t n = 0; n <= N; n++)
+			for (int share = 0; share <= 4; share++) {
+				float w[N], kept[N + 1];
+				uint32_t row[N + 1], own[N], wanted[N];
+				size_t n_wanted = 0;
+				for (size_t j = 0; j < n; j++) {
+					w[j] = j % 31 == 7 ? NAN : j % 31 == 8 ? .25f : .25f + (float)(share / 4. - rng_uniform(&rng) + (share < 4 ? -1e-6 : 0));
+					if (w[j] >= .25f)
+						wanted[n_wanted++] = (uint32_t)j;
+				}
+				row[n] = 4711;
+				kept[n] = 4711;
+				right &= kernel->list(w, n, .25f, row, kept) == n_wanted && row[n] == 4711 && kept[n] == 4711;
+				for (size_t k = 0; k < n_wanted; k++)
+					right &= row[k] == wanted[k] && kept[k] == w[wanted[k]];
+				right &= kernel->list(w, n, .25f, own, w) == n_wanted && memcmp(own, wanted, n_wanted * sizeof *own) == 0 &&
+				    memcmp(w, kept, n_wanted * sizeof *w) == 0;
+			}
+	claim(right, "weights that are enough are listed in order, also over themselves, and nothing behind");
 }
 
 /* Rows too long to be turned. */
@@ -831,6 +861,7 @@ main(void)
 	rng = rng_at(31, 5);
 	claim(mat_check(&f) == 0, "the BLAS of this machine computes right");
 	kernels_agree();
+	lists();
 	long_rows();
 	heads_at_once();
 	halves();

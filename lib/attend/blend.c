@@ -48,42 +48,12 @@ is_too_light(const struct attend *a, size_t i, size_t tile)
 	return a->set.beta * a->most[i * a->n_tile + tile] + at->most_bonus - at->best < at->temperature * (a->log_least - .001);
 }
 
-static size_t
-n_heavy(const float *weight, size_t n, float least)
-{
-	uint32_t n_heavy_rows = 0;
-
-	for (size_t j = 0; j < n; j++)
-		n_heavy_rows += weight[j] >= least;
-	return n_heavy_rows;
-}
-
-/* Rows that weigh enough, and their weights; some and w have room for n. */
-size_t
-attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w)
-{
-	enum { STEP = 32 };
-	size_t n_some = 0;
-
-	for (size_t j = 0; j < n; j += STEP) {
-		size_t end = j + STEP < n ? j + STEP : n;
-		if (n_heavy(weight + j, end - j, least) == 0)
-			continue;
-		for (size_t k = j; k < end; k++) {
-			some[n_some] = (uint32_t)k;
-			w[n_some] = weight[k];
-			n_some += weight[k] >= least;
-		}
-	}
-	return n_some;
-}
-
 void
 attend_blend_list(struct attend *a, size_t i, size_t tile, const struct attend_span *s, float *weight, struct worker *w)
 {
 	if (is_too_light(a, i, tile))
 		return;
-	size_t n_some = attend_list_heavy(weight, s->n, (float)a->w_least, w->some, weight);
+	size_t n_some = a->kernel->list(weight, s->n, (float)a->w_least, w->some, weight);
 	if (n_some > 0)
 		a->kernel->blend_some(s->type, s->x, s->scale, w->some, n_some, a->pool.dim, weight, w->part + i * a->n_pad, NULL);
 }

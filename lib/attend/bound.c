@@ -246,7 +246,7 @@ read_tile(void *arg, size_t tile, size_t worker)
 
 	if (*most < b->from)
 		return;
-	size_t n_some = attend_list_heavy(u, end - from, b->from, w->some, w->near);
+	size_t n_some = a->kernel->list(u, end - from, b->from, w->some, w->near);
 	if (n_some == 0)
 		return;
 	size_t at = from, *n = &b->n[tile], n_before = *n;

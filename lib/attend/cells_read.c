@@ -284,7 +284,7 @@ blend_piece(struct cells *c, struct piece *p, const struct piece *next, struct w
 			return -1;
 		if (done == 0)
 			ask_for_next(c, p, next, &s, row);
-		size_t n_some = attend_list_heavy(weight + done, s.n, (float)a->w_least, w->some, w->near);
+		size_t n_some = a->kernel->list(weight + done, s.n, (float)a->w_least, w->some, w->near);
 		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, a->pool.dim, w->near, part, NULL);
 	}
 	if (!attend_z_is_possible(part, a->pool.dim))

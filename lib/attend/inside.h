@@ -116,8 +116,6 @@ void attend_fault_none(struct attend *a);
 /* -- blend.c -- */
 /* Rows of a span as float; those of int8 without their scale. */
 const float *attend_widened(const struct attend *a, const struct attend_span *s, float *into);
-/* Rows that weigh enough, and their weights; some and w have room for n, and w may be weight. Returns how many. */
-size_t attend_list_heavy(const float *weight, size_t n, float least, uint32_t *some, float *w);
 /* Rows of a span, which begins in tile, go into the part of z of query i, if they weigh enough; weight [s->n] is lost. */
 void attend_blend_list(struct attend *a, size_t i, size_t tile, const struct attend_span *s, float *weight, struct worker *w);
 /* The n_row rows from row from on go into the parts of z of w, for queries [first, end), at most NEAR_QUERIES: rows [from + at,

@@ -84,6 +84,9 @@ struct attend_kernel {
 	   sum: of w, and of w l. q is not used. */
 	size_t (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept,
 	    double sum[2]);
+	/* The numbers of those of w [n] that are at least least, in order, and they; row and kept have room for n, and kept may be w.
+	   Returns how many. */
+	size_t (*list)(const float *w, size_t n, float least, uint32_t *row, float *kept);
 	float (*largest)(const float *score, size_t n);         /* n > 0 */
 	/* bound [16 n_block] of the scores of rows; sums of codes are whole numbers, so the same in any order. */
 	void (*sketch)(const struct kernel_sketch_query *q, const uint8_t *block, size_t n_block, float *bound);

@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define TARGET __attribute__((target("avx2,fma,f16c,popcnt")))
 struct v_avx2 {
 	__m256 lo, hi;
 };
@@ -117,6 +117,30 @@ sum4(__m256 a, __m256 b, __m256 c, __m256 d)
 	return _mm256_add_ps(s, _mm256_movehdup_ps(s));
 }
 
+/* By fours: which bytes of four numbers those that are wanted are. */
+IN size_t
+list16(const float *w, uint32_t is, uint32_t first, uint32_t *row, float *kept)
+{
+#define OF(i) 4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3
+	static const uint8_t place[16][16] = { { 0 }, { OF(0) }, { OF(1) }, { OF(0), OF(1) }, { OF(2) }, { OF(0), OF(2) }, { OF(1), OF(2) },
+		{ OF(0), OF(1), OF(2) }, { OF(3) }, { OF(0), OF(3) }, { OF(1), OF(3) }, { OF(0), OF(1), OF(3) }, { OF(2), OF(3) },
+		{ OF(0), OF(2), OF(3) }, { OF(1), OF(2), OF(3) }, { OF(0), OF(1), OF(2), OF(3) } };
+#undef OF
+	__m128i at = _mm_add_epi32(_mm_set1_epi32((int32_t)first), _mm_setr_epi32(0, 1, 2, 3));
+	size_t n = 0;
+
+	_Pragma("GCC unroll 4")
+	for (size_t i = 0; i < 4; i++, at = _mm_add_epi32(at, _mm_set1_epi32(4))) {
+		uint32_t some = is >> 4 * i & 15;
+		__m128i to = _mm_loadu_si128((const void *)place[some]);
+		__m128i four = _mm_shuffle_epi8(_mm_loadu_si128((const void *)(w + 4 * i)), to);
+		_mm_storeu_si128((void *)(row + n), _mm_shuffle_epi8(at, to));
+		_mm_storeu_si128((void *)(kept + n), four);
+		n += (size_t)__builtin_popcount(some);
+	}
+	return n;
+}
+
 enum { ROWS_Q = 4 };    /* queries at once */
 
 /* One step of the sums of n_q queries by a row, whose elements stay in two registers; those of the queries come from memory with
@@ -217,6 +241,7 @@ codes_avx2(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *su
 
 #define NAME avx2
 #define SKETCH codes_avx2
+#define LIST16 list16
 #define SCORES_ROWS scores_rows
 #define GEMM_Q ROWS_Q
 #define GEMM_LEAST 2

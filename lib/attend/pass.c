@@ -312,7 +312,7 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 			return -1;
-		size_t n_some = attend_list_heavy(score + (j - from), s.n, w_least, w->some, w->near);
+		size_t n_some = a->kernel->list(score + (j - from), s.n, w_least, w->some, w->near);
 		/* the other half of the next block; while the scores were taken memory was asked for the first */
 		const char *later = j + 2 * s.n <= tile_last ? (const char *)s.x + (s.n + s.n / 2) * dim * attend_type_size(s.type) : NULL;
 		a->kernel->blend_some(s.type, s.x, s.scale, w->some, n_some, dim, w->near, w->part + i * a->n_pad, later);

@@ -105,7 +105,7 @@ consider_scores(struct attend *a, size_t i, size_t from, size_t end, struct atte
 		return;
 	/* once the heap is full, those that may stand before its least, and those that filled it not again */
 	size_t first = h->n - n_some;
-	n_some = attend_list_heavy(score + first, end - from - first, nextafterf((float)(h->least / a->set.beta), -INFINITY), w->some,
+	n_some = a->kernel->list(score + first, end - from - first, nextafterf((float)(h->least / a->set.beta), -INFINITY), w->some,
 	    w->near);
 	for (size_t k = 0; k < n_some; k++) {
 		size_t j = first + w->some[k];
