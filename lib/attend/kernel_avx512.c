@@ -117,19 +117,7 @@ codes_avx512(const struct kernel_sketch_query *q, const uint8_t *code, int32_t *
 		codes_bw(q, code, sum);
 }
 
-IN size_t
-list16(const float *w, uint32_t is, uint32_t first, uint32_t *row, float *kept)
-{
-	__m512i at = _mm512_add_epi32(_mm512_set1_epi32((int32_t)first), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-	V some = _mm512_maskz_compress_ps((__mmask16)is, _mm512_loadu_ps(w));
-
-	_mm512_storeu_si512(row, _mm512_maskz_compress_epi32((__mmask16)is, at));
-	_mm512_storeu_ps(kept, some);
-	return (size_t)__builtin_popcount(is);
-}
-
 #define NAME avx512
-#define LIST16 list16
 #define SKETCH codes_avx512
 #define GEMM_Q 4
 #define GEMM_R 4
