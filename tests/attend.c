@@ -631,7 +631,7 @@ draws(void)
 int
 main(void)
 {
-	static const size_t size[] = { 1, 2, 63, 64, 65, 1023, 1024, 1025, 5000 };
+	static const size_t size[] = { 1, 2, 63, 64, 65, 1023, 1024, 1025, 5000, 80001 };
 	struct fault f;
 
 	rng = rng_at(20, 6);
