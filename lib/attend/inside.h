@@ -72,7 +72,7 @@ struct attend {
 	double *sum;            /* [n_query_max], sum of a query's weights before they are divided by it */
 	double w_least, log_least;      /* lighter rows are left out of z; ln of it */
 	struct attend_item *top;        /* [n_query_max][n_top] */
-	struct attend_item *by_row;     /* [n_query_max][n_top] */
+	struct attend_item *by_row;     /* [n_query_max][n_top], the best by row; scratch before they are known */
 	struct settled *settled;        /* [n_query_max] */
 	struct bound *bound;    /* bound.c's; NULL until it is used */
 	struct cells *cells;    /* [n_thread], cells.c's; NULL until it is used */

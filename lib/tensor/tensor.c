@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -454,7 +455,8 @@ owner(const struct tensor_file *t, size_t offset)
 
 enum { UNSEEN, BUSY, GOOD };
 
-/* Takes block i and hashes it, if no other thread does or did. What it is then: GOOD, UNSEEN if its checksum is another, or BUSY. */
+/* Takes block i and hashes it, if no other thread does or did. What it is then: GOOD, UNSEEN if its checksum is another, or BUSY.
+   Whoever took it returns it: threads are not to end, nor the process to fork and go on, in between. */
 static int
 hash_block(struct tensor_file *t, size_t i)
 {
@@ -481,8 +483,13 @@ tensor_verify(struct tensor_file *t, const void *at, size_t n_byte, struct fault
 		/* threads that go through a file side by side would wait for each other: they take turns with the blocks instead */
 		if (is == BUSY && i + 1 < t->n_block)
 			hash_block(t, i + 1);
-		for (; is == BUSY; is = hash_block(t, i))
-			sched_yield();
+		/* the other may be done at once, or may wait for the disk */
+		for (int n_look = 0; is == BUSY; is = hash_block(t, i))
+			if (n_look < 64) {
+				n_look++;
+				sched_yield();
+			} else
+				nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
 		if (is != GOOD) {
 			size_t begin = i * TENSOR_BLOCK, end = begin + TENSOR_BLOCK < t->n_checked ? begin + TENSOR_BLOCK : t->n_checked;
 			return fault(f, EX_DATAERR, "%s: damaged: bytes %zu to %zu do not match their checksum (tensor %s)",

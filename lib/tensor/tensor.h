@@ -9,7 +9,8 @@
  *   checksum  the last tensor, "checksum" U64 [1 + n_block + 1]: XXH3-64 of the first 8 bytes and the header; of every
  *             MiB of the data before this tensor (the last one shorter); of this tensor's entries so far
  *   trust     open checks header, shapes against the file's size, and the checksum tensor; a block of data is checked
- *             when tensor_verify() first asks for it, so opening a large file stays cheap
+ *             when tensor_verify() first asks for it, so opening a large file stays cheap (or for the block before, if another
+ *             thread has that in hand)
  */
 #ifndef HARE_TENSOR_TENSOR_H
 #define HARE_TENSOR_TENSOR_H
