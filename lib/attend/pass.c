@@ -123,18 +123,35 @@ attend_pass_of(const struct attend *a, size_t i)
 	return p;
 }
 
+/* What is added to the logits of rows [from, end), in w->add. -1: they could not be read. */
+static int
+add_bonus(struct attend *a, size_t i, size_t from, size_t end, struct worker *w)
+{
+	struct attend_span s;
+
+	for (size_t j = from; j < end; j += s.n) {
+		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
+			return -1;
+		for (size_t k = 0; k < s.n; k++)
+			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
+	}
+	return 0;
+}
+
 /* The scores of query i in rows [from, end), at most NEAR_ROWS of a tile, become weights; what they add up to goes to the worker.
    kept, if not NULL: those that z wants, else 0; *n_kept is how many. *next: the first of its best rows that is not before from;
    moved on to end. */
 static int
-weigh_rows(struct attend *a, size_t i, size_t from, size_t end, const double *add, float *kept, size_t *n_kept, size_t *next,
-    struct worker *w)
+weigh_rows(struct attend *a, size_t i, size_t from, size_t end, float *kept, size_t *n_kept, size_t *next, struct worker *w)
 {
 	const struct settled *at = &a->settled[i];
 	const struct kernel_pass p = attend_pass_of(a, i);
 	float *score = attend_weight_at(a, i, from);
 	double sum[2];
-	size_t n = a->kernel->weigh(&p, score, add, end - from, score, kept, sum);
+
+	if (a->query[i].bonus && add_bonus(a, i, from, end, w) < 0)
+		return -1;
+	size_t n = a->kernel->weigh(&p, score, a->query[i].bonus ? w->add : NULL, end - from, score, kept, sum);
 
 	if (!attend_sum_is_possible(sum))
 		return attend_rows_are_impossible(a, w, from / TILE_ROWS, from / TILE_ROWS);
@@ -180,34 +197,17 @@ is_scored_again(struct attend *a, size_t tile, struct worker *w)
 	return s.type != ATTEND_I8;
 }
 
-/* What is added to the logits of rows [from, end), in w->add. -1: they could not be read. */
-static int
-add_bonus(struct attend *a, size_t i, size_t from, size_t end, struct worker *w)
-{
-	struct attend_span s;
-
-	for (size_t j = from; j < end; j += s.n) {
-		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
-			return -1;
-		for (size_t k = 0; k < s.n; k++)
-			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
-	}
-	return 0;
-}
-
 /* Rows [from, end), a tile, for one query: what z wants of it stands in one list, so that memory is asked for these rows alone, and
    well before. */
 static int
 blend_listed(struct attend *a, size_t from, size_t end, struct worker *w)
 {
-	const struct attend_query *query = &a->query[a->first];
 	struct attend_span s;
 	size_t n_kept;
 
 	for (size_t j = from, next; j < end; j = next) {
 		next = j + NEAR_ROWS < end ? j + NEAR_ROWS : end;
-		if ((query->bonus && add_bonus(a, a->first, j, next, w) < 0) ||
-		    weigh_rows(a, a->first, j, next, query->bonus ? w->add : NULL, w->near + (j - from), &n_kept, &w->next[a->first], w) < 0)
+		if (weigh_rows(a, a->first, j, next, w->near + (j - from), &n_kept, &w->next[a->first], w) < 0)
 			return -1;
 	}
 	for (size_t j = from; j < end; j += s.n) {
@@ -230,9 +230,7 @@ blend_rows(struct attend *a, size_t from, size_t end, struct worker *w)
 			/* the scores of other queries lie in other pages: memory is asked for them beforehand */
 			for (size_t k = 0; i + 2 < a->n_query && k < end - from; k += 16)
 				__builtin_prefetch(attend_weight_at(a, i + 2, from) + k, 1);
-			if ((a->query[i].bonus && add_bonus(a, i, from, end, w) < 0) ||
-			    weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, w->near + (i - first) * NEAR_ROWS,
-			    &w->n_heavy[i - first], &w->next[i], w) < 0)
+			if (weigh_rows(a, i, from, end, w->near + (i - first) * NEAR_ROWS, &w->n_heavy[i - first], &w->next[i], w) < 0)
 				return -1;
 		}
 		for (size_t j = from; j < end; j += s.n) {
@@ -303,11 +301,9 @@ pass_block(struct attend *a, size_t i, size_t from, size_t end, size_t tile_last
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
 			return -1;
 		a->kernel->scores(s.type, s.x, s.scale, s.n, dim, a->q + i * a->n_pad, 1, score + (j - from), 0);
-		for (size_t k = 0; a->query[i].bonus && k < s.n; k++)
-			w->add[j - from + k] = attend_bonus_of(&a->set, &a->query[i], a->pool.n_cluster, s.cluster[k]);
 	}
 	set_aside(a, i, from, end);
-	if (weigh_rows(a, i, from, end, a->query[i].bonus ? w->add : NULL, NULL, NULL, &top, w) < 0)
+	if (weigh_rows(a, i, from, end, NULL, NULL, &top, w) < 0)
 		return -1;
 	for (size_t j = from; j < end; j += s.n) {
 		if (attend_span_of(a, j, end - j, w, from / TILE_ROWS, &s) < 0)
