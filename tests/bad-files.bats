@@ -231,6 +231,33 @@ places() {
 	verdict
 }
 
+@test "a large MODEL that is altered in what texts need is refused where texts are, and else gives the right answer" {
+	# 8,000 words: their numbers lie behind the first megabyte, which holds what all others need
+	awk 'BEGIN { print "id,text"; for (i = 0; i < 8000; i++) { t = ""; for (k = 0; k < 8; k++) t = t " w" (i + k * (k + 1)) % 8000; print "d" i "," t } }' > texts.csv
+	hare-embed fit -q -d 64 --clusters 4 -o large texts.csv
+	size=$(stat -c %s large)
+	[ "$size" -gt 2000000 ]
+	head -n 40 texts.csv | hare-embed -m large > x.csv
+	hare-pool build -m large -o large.pool x.csv
+	awk -F, -v OFS=, 'NR == 1 { print "user,item", $3 } NR > 1 { print "u" NR % 5, $1, $3 }' x.csv > log.csv
+	hare-attend -m large -p large.pool x.csv > right
+	for at in 1100000 $((size / 2 + 500000)) $((size - 20000)); do
+		flip large $at
+		for argv in "hare-embed -m large texts.csv" "hare-train prior -m large -p large.pool -o trained log.csv"; do
+			argv=($argv)
+			told 65 '*: damaged: bytes * do not match their checksum (tensor *' "${argv[0]} with a byte altered at $at"
+		done
+		[ ! -e trained ]
+		argv=(hare-attend -m large -p large.pool x.csv)
+		"${argv[@]}" > got
+		cmp got right
+		flip large $at
+	done
+	flip large 20000
+	told 65 '*large: damaged: bytes *' "attention with its clusters altered"
+	verdict
+}
+
 @test "a MODEL or POOL that is cut, or has bytes behind its end, is 65 for everybody, and a cut state too" {
 	mangled() {
 		local n size

@@ -91,7 +91,8 @@ embed_open(const struct model *m, struct fault *f)
 	struct embed *e = xcalloc(1, sizeof *e);
 
 	e->model = m;
-	e->is_trained = embed_trained_open(&e->trained, m, f);
+	/* a flipped bit would go into every vector that is ever made */
+	e->is_trained = tensor_verify_all(m->file, f) < 0 ? -1 : embed_trained_open(&e->trained, m, f);
 	if (e->is_trained < 0) {
 		embed_close(e);
 		return NULL;

@@ -67,7 +67,7 @@ int embed_fit_write(struct embed_fit *fit, const char *path, struct embed_report
 /* -- apply -- */
 
 struct embed;
-/* m must outlive the result. NULL with *f set if the file lacks what its source needs. */
+/* All of the file is verified. m must outlive the result. NULL with *f set, also if the file lacks what its source needs. */
 struct embed *embed_open(const struct model *m, struct fault *f);
 void embed_close(struct embed *e);                      /* NULL is allowed */
 int embed_is_remote(const struct embed *e);             /* then only embed_remote() makes vectors */

@@ -36,7 +36,7 @@ struct model {
    half_life 0, query_share .8, query_var .1, query_least .25: of each user is learnt how much queries say, apart */
 void model_defaults(struct model *m);
 
-/* All of the file is verified. NULL with *f set. */
+/* What is told above is verified, the rest of the file when embed_open() reads it. NULL with *f set. */
 struct model *model_open(const char *path, struct fault *f);
 /* The MODEL that lies within another file, as the tensor "model" of its bytes; outer must outlive it. */
 struct model *model_open_within(struct tensor_file *outer, struct fault *f);

@@ -214,7 +214,7 @@ write_file(const struct model *base, const struct model *m, const struct space *
 		if (is_kept(tensor_name(base->file, i))) {
 			tensor_about(base->file, i, &about);
 			if (tensor_get(base->file, tensor_name(base->file, i), about.type, about.n_dim, about.shape, &about, f) < 0 ||
-			    tensor_put(w, about.at, about.n_byte, f) < 0)
+			    tensor_verify(base->file, about.at, about.n_byte, f) < 0 || tensor_put(w, about.at, about.n_byte, f) < 0)
 				goto fail;
 		}
 	for (size_t i = 0; i < n_part; i++)
