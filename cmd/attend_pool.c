@@ -35,7 +35,7 @@ sketch(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault
 
 	if (pool_kept(arg, from, n, POOL_SKETCH, &kept, f) < 0)
 		return -1;
-	*out = (struct attend_sketch){ kept.sketch, kept.i_sketch, kept.cluster, kept.n };
+	*out = (struct attend_sketch){ kept.sketch, kept.i_sketch, kept.cluster, kept.n, (enum attend_type)kept.store, kept.x, kept.scale };
 	return 0;
 }
 

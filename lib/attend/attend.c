@@ -246,6 +246,16 @@ attend_z_is_possible(const float *z, size_t dim)
 	return right;
 }
 
+void
+attend_total_none(struct attend *a, size_t i)
+{
+	for (size_t t = 0; t < a->set.n_thread; t++) {
+		struct total *total = &a->worker[t].total[i];
+		total->w = total->wl = 0;
+		memset(total->z, 0, a->pool.dim * sizeof *total->z);
+	}
+}
+
 /* What all threads found of query i, in the first one's total. */
 struct total *
 attend_gather(struct attend *a, size_t i)
@@ -329,11 +339,7 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 			return -1;
 		a->sparse[i].is_sparse = a->sparse[i].is_sampled = 0;
 		a->sparse[i].n_drawn = 0;
-		for (size_t t = 0; t < a->set.n_thread; t++) {
-			struct total *total = &a->worker[t].total[i];
-			total->w = total->wl = 0;
-			memset(total->z, 0, a->pool.dim * sizeof *total->z);
-		}
+		attend_total_none(a, i);
 	}
 	return 0;
 }
@@ -359,7 +365,13 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 		/* the one query alone, in the place that it has */
 		a->first = i;
 		a->n_query = i + 1;
-		int r = how == 2 ? attend_two_passes(a, f) : attend_one_pass(a, f);
+		int r = how == 2 ? -1 : attend_one_pass(a, f);
+		if (r < 0) {
+			/* the best rows are not known, or not to be trusted if one was not sound */
+			attend_fault_none(a);
+			attend_total_none(a, i);
+			r = attend_two_passes(a, f);
+		}
 		a->first = 0;
 		a->n_query = n_query;
 		if (r < 0)

@@ -62,6 +62,11 @@ struct attend_sketch {          /* of rows that lie together, borrowed; mat/sket
 	size_t i_first;                 /* the first row's place in the first block */
 	const uint32_t *cluster;        /* [n] */
 	size_t n;
+	/* The rows themselves, if x is not NULL, as in a span; they need not be sound: what is found by them counts only once span()
+	   has given all of them. */
+	enum attend_type type;
+	const void *x;
+	const float *scale;
 };
 
 /* What is attended to. rows() gives rows [from, from + n) as float32 [n][dim], borrowed, or put into scratch [n][dim],

@@ -360,11 +360,7 @@ add_up(struct attend *a, int is_new, struct sums *s)
 	struct bound *b = a->bound;
 
 	if (is_new) {
-		for (size_t t = 0; t < a->set.n_thread; t++) {
-			struct total *total = &a->worker[t].total[b->i];
-			total->w = total->wl = 0;
-			memset(total->z, 0, a->pool.dim * sizeof *total->z);
-		}
+		attend_total_none(a, b->i);
 		memcpy(b->n_late, b->n, a->n_tile * sizeof *b->n);
 		memset(b->count, 0, a->set.n_thread * sizeof *b->count);
 		thread_for(a->set.n_thread, a->n_tile, weigh_tile, a);
@@ -443,6 +439,36 @@ struct few {
 	double *bonus;          /* [n] */
 };
 
+/* A row as its sketch shows it, else as it is asked for. All are asked for by the pass, which finds out if one is not sound. */
+static int
+glance(struct attend *a, size_t row, struct worker *w, size_t task, struct attend_span *out)
+{
+	struct attend_sketch s;
+
+	if (sketch_of(a, row, 1, w, task, &s) < 0)
+		return -1;
+	if (!s.x)
+		return attend_span_of(a, row, 1, w, task, out);
+	*out = (struct attend_span){ s.type, s.x, s.scale, s.cluster, 1 };
+	return 0;
+}
+
+static const float *
+row_of(void *arg, size_t row)
+{
+	struct few *few = arg;
+	struct attend *a = few->a;
+	struct worker *w = &a->worker[0];
+	struct attend_span s;
+
+	if (glance(a, row, w, row / TILE_ROWS, &s) < 0)
+		return NULL;
+	const float *x = attend_widened(a, &s, w->row);
+	for (size_t d = 0; s.type == ATTEND_I8 && d < a->pool.dim; d++)
+		w->row[d] *= *s.scale;
+	return x;
+}
+
 /* Rows with bounds in [from, until). */
 static void
 list_rows(struct few *w, float from, float until)
@@ -472,7 +498,7 @@ score_chunk(void *arg, size_t task, size_t worker)
 	struct attend_span s[CHUNK];
 
 	for (size_t k = 0; k < n; k++) {
-		if (attend_span_of(a, few->row[first + k], 1, &a->worker[worker], task, &s[k]) < 0)
+		if (glance(a, few->row[first + k], &a->worker[worker], task, &s[k]) < 0)
 			return;
 		/* rows that are lent as copies share one place */
 		for (size_t line = 0; a->pool.span && line < a->pool.dim * attend_type_size(s[k].type); line += 64)
@@ -480,7 +506,7 @@ score_chunk(void *arg, size_t task, size_t worker)
 	}
 	for (size_t k = 0; k < n; k++) {
 		size_t row = first + k;
-		if (!a->pool.span && attend_span_of(a, few->row[row], 1, &a->worker[worker], task, &s[k]) < 0)
+		if (!a->pool.span && glance(a, few->row[row], &a->worker[worker], task, &s[k]) < 0)
 			return;
 		a->kernel->scores(s[k].type, s[k].x, s[k].scale, 1, a->pool.dim, a->q + few->i * a->n_pad, 1, &few->score[row], 0);
 		few->bonus[row] = a->query[few->i].bonus ? attend_bonus_of(&a->set, &a->query[few->i], a->pool.n_cluster, s[k].cluster[0]) : 0;
@@ -527,9 +553,10 @@ find_best(struct few *w, struct attend_heap *heap, struct fault *f)
 		if (score_few(w, heap, f) < 0)
 			return -1;
 	}
-	return attend_settle_query(a, w->i, &a->worker[0]) < 0 ? attend_first_fault(a, f) : 0;
+	return attend_settle_from(a, w->i, row_of, w, &a->worker[0]) < 0 ? attend_first_fault(a, f) : 0;
 }
 
+/* What fails here may do so for a row that was not sound. Passes over all rows will tell. */
 static int
 find_by_bound(struct attend *a, size_t i, struct attend_heap *heap, struct fault *f)
 {
@@ -539,7 +566,8 @@ find_by_bound(struct attend *a, size_t i, struct attend_heap *heap, struct fault
 	free(w.bonus);
 	free(w.score);
 	free(w.row);
-	return r;
+	attend_fault_none(a);
+	return r < 0 ? 2 : r;
 }
 
 static int
@@ -612,11 +640,7 @@ attend_by_bound(struct attend *a, size_t i, struct fault *f)
 		a->bound = bound_new(a);
 	int r = by_bound(a, i, kept, kept + a->n_top, f);
 	if (r == 0 || r == 2)
-		for (size_t t = 0; t < a->set.n_thread; t++) {          /* nothing of it is kept */
-			struct total *total = &a->worker[t].total[i];
-			total->w = total->wl = 0;
-			memset(total->z, 0, a->pool.dim * sizeof *total->z);
-		}
+		attend_total_none(a, i);
 	free(kept);
 	return r;
 }

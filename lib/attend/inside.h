@@ -162,6 +162,8 @@ int attend_z_is_possible(const float *z, size_t dim);
 int attend_rows_are_impossible(const struct attend *a, struct worker *w, size_t task, size_t tile);
 /* tau, T and the order of the best rows, which are in a->top. -1: a row could not be read. */
 int attend_settle_query(struct attend *a, size_t i, struct worker *w);
+/* The same from rows that row() gives, arg in front. */
+int attend_settle_from(struct attend *a, size_t i, const float *(*row)(void *arg, size_t row), void *arg, struct worker *w);
 /* Rows of query i in the order of bounds, until what is left weighs epsilon at most. 1: done, in the totals of the workers;
    0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
 int attend_by_bound(struct attend *a, size_t i, struct fault *f);
@@ -181,5 +183,6 @@ int attend_one_pass(struct attend *a, struct fault *f);
 /* All scores, then the best rows and with them T, then weights and z. */
 int attend_two_passes(struct attend *a, struct fault *f);
 struct total *attend_gather(struct attend *a, size_t i);
+void attend_total_none(struct attend *a, size_t i);
 
 #endif

@@ -69,9 +69,8 @@ row_of(void *arg, size_t row)
 
 /* The best rows of a query in order, and its temperature. */
 int
-attend_settle_query(struct attend *a, size_t i, struct worker *w)
+attend_settle_from(struct attend *a, size_t i, const float *(*row)(void *arg, size_t row), void *arg, struct worker *w)
 {
-	struct row_source source = { a, w, i };
 	const struct attend_query *query = &a->query[i];
 	struct attend_item *top = a->top + i * a->n_top;
 
@@ -79,7 +78,7 @@ attend_settle_query(struct attend *a, size_t i, struct worker *w)
 		w->scratch = xrealloc(w->scratch, query->n_scratch, sizeof *w->scratch);
 		w->n_scratch = query->n_scratch;
 	}
-	if (attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row_of, &source, w->f, w->scratch, &a->settled[i]) < 0)
+	if (attend_settle(&a->set, query, a->pool.mean, a->pool.dim, top, a->n_top, row, arg, w->f, w->scratch, &a->settled[i]) < 0)
 		return -1;
 	if (!isfinite(a->settled[i].best) || !isfinite(a->settled[i].temperature))
 		return attend_rows_are_impossible(a, w, top[0].row / TILE_ROWS, top[0].row / TILE_ROWS);
@@ -89,6 +88,14 @@ attend_settle_query(struct attend *a, size_t i, struct worker *w)
 	a->settled[i].in_order = by_row;
 	a->settled[i].n_in_order = a->n_top;
 	return 0;
+}
+
+int
+attend_settle_query(struct attend *a, size_t i, struct worker *w)
+{
+	struct row_source source = { a, w, i };
+
+	return attend_settle_from(a, i, row_of, &source, w);
 }
 
 static void
