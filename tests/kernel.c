@@ -258,6 +258,58 @@ kernels_agree(void)
 	claim(!attend_kernel_named("none") && attend_kernel_named("plain") && attend_kernel_named(best->name) == best, "kernels have names");
 }
 
+/* What is never less than the sum of weights, and hardly more. */
+static void
+sums_over(void)
+{
+	enum { N = 70 };
+	static const double beta[] = { .5, 43, 3000, 1e6 }, t[] = { 1, .3, 1e-3 };
+	const struct attend_kernel *kernel;
+	double lowest = INFINITY, highest = 0;
+	int same = 1, right = 1;
+
+	for (size_t n = 0; n <= N; n++)
+		for (size_t i = 0; i < 4; i++)
+			for (size_t k = 0; k < 3; k++)
+				for (int how = 0; how < 4; how++) {
+					/* near the best, far below, above it as bounds may be, and from one weight to the next */
+					struct kernel_pass p = { NULL, beta[i], beta[i] * (how == 2 ? .5 : 1), t[k], -80, 0 };
+					double first = -1;
+					long double sum = 0;
+					float s[N];
+					for (size_t j = 0; j < n; j++) {
+						double l = how == 0 ? -3 * rng_uniform(&rng) : how == 1 ? -78 * rng_uniform(&rng) : how == 2 ? 70 * rng_uniform(&rng) : -1e-3 * (double)j;
+						s[j] = j % 13 == 12 ? -FLT_MAX : (float)((l / t[k] + p.best) / beta[i]);
+						long double exact = ((long double)beta[i] * s[j] - p.best) * t[k];
+						sum += exact < -80 ? 0 : expl(exact);
+					}
+					/* floats of scores tell weights apart to so many nats */
+					double slack = (beta[i] * t[k] + 130) * 0x1p-21;
+					for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
+						double over = kernel->weigh_over(&p, s, n);
+						if (n == 0 || sum == 0) {
+							right &= over == 0;
+							continue;
+						}
+						lowest = fmin(lowest, (double)(over / sum));
+						highest = fmax(highest, (double)(over / sum) * exp(-slack));
+						if (strcmp(kernel->name, "plain") != 0) {
+							same &= first < 0 || over == first;
+							first = over;
+						}
+					}
+				}
+	claim(lowest >= 1 && highest < 1.0625 && right, "weights are summed from above, never short of their sum (%.6f to %.4f of it)", lowest, highest);
+	claim(same, "to the same bits by kernels that fuse");
+	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
+		const struct kernel_pass far = { NULL, 1e30, 1e38, 1e5, -80, 0 }, above = { NULL, 50, -500, 1, -80, 0 };
+		const float s[3] = { 0, 1, -FLT_MAX };
+		right &= kernel->weigh_over(&far, s, 3) >= 3 * exp(80) && kernel->weigh_over(&above, s, 2) >= 2 * exp(80);
+		right &= isfinite(kernel->weigh_over(&above, s, 3));
+	}
+	claim(right, "and what floats cannot hold counts as e^80 each");
+}
+
 /* Weights that are enough, by their numbers, into another place and into the same. */
 static void
 lists(void)
@@ -493,6 +545,7 @@ main(void)
 	rng = rng_at(31, 5);
 	claim(mat_check(&f) == 0, "the BLAS of this machine computes right");
 	kernels_agree();
+	sums_over();
 	lists();
 	long_rows();
 	heads_at_once();

@@ -190,21 +190,23 @@ blend_rows(struct attend *a, size_t tile, size_t first, size_t last, struct work
 	return 0;
 }
 
-/* Rows read from first on, their bounds in w->near, were unread and are known now. */
+/* What the unread rows of a tile weigh together, by their bounds. */
+static double
+unread(const struct attend *a, size_t tile)
+{
+	const struct kernel_pass p = attend_pass_of(a, a->bound->i);
+
+	return a->kernel->weigh_over(&p, attend_weights(a, a->bound->i, tile), attend_tile_end(a, tile) - tile * TILE_ROWS);
+}
+
+/* Rows read from first on were unread and are known now. */
 static void
 move_rows(struct attend *a, size_t tile, size_t first, struct worker *w)
 {
 	struct bound *b = a->bound;
-	const struct kernel_pass p = attend_pass_of(a, b->i);
 	double sum[2];
 
-	a->kernel->weigh(&p, w->near, NULL, b->n[tile] - first, w->near, NULL, sum);
-	/* rounding may have left a bit more than was there */
-	b->unread[tile] = fmax(0, b->unread[tile] - sum[0]) + 1e-12 * sum[0];
-	if (sum[0] > 1) {       /* and much more than is left now: then what is left is summed again */
-		a->kernel->weigh(&p, attend_weights(a, b->i, tile), NULL, attend_tile_end(a, tile) - tile * TILE_ROWS, w->near, NULL, sum);
-		b->unread[tile] = sum[0];
-	}
+	b->unread[tile] = unread(a, tile);
 	if (blend_rows(a, tile, first, b->n[tile], w, sum) == 0)
 		b->known[tile] += sum[0];
 }
@@ -297,9 +299,7 @@ weigh_tile(void *arg, size_t tile, size_t worker)
 		double l = (at->best - a->set.beta * u[j]) * p.t * PER_NAT;
 		b->count[worker][l < 0 ? 0 : l < N_BIN - 1 ? (size_t)l : N_BIN - 1] += u[j] > -FLT_MAX;
 	}
-	a->kernel->weigh(&p, u, NULL, n, w->near, NULL, sum);
-	b->unread[tile] = sum[0];
-	sum[0] = 0;
+	b->unread[tile] = unread(a, tile);
 	if (b->n[tile] > 0)
 		a->kernel->weigh(&p, b->score + from, a->query[b->i].bonus ? b->row_add + from : NULL, b->n[tile], w->near, NULL, sum);
 	b->known[tile] = sum[0];

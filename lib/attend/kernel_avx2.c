@@ -3,6 +3,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define TARGET __attribute__((target("avx2,fma,f16c,popcnt")))
@@ -35,6 +36,7 @@ IN V v_min(V a, V b) { return (V){ _mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi
 IN V v_round(V a) { return (V){ _mm256_round_ps(a.lo, 0), _mm256_round_ps(a.hi, 0) }; }
 IN __m256 power2(__m256 n) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23)); }
 IN V v_power2(V n) { return (V){ power2(n.lo), power2(n.hi) }; }
+IN V v_of_bits(V n) { return (V){ _mm256_castsi256_ps(_mm256_cvtps_epi32(n.lo)), _mm256_castsi256_ps(_mm256_cvtps_epi32(n.hi)) }; }
 
 struct d_avx2 {
 	__m256d a, b, c, d;

@@ -3,6 +3,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")))
@@ -26,6 +27,7 @@ IN V v_max(V a, V b) { return _mm512_max_ps(a, b); }
 IN V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 IN V v_round(V a) { return _mm512_roundscale_ps(a, 0); }
 IN V v_power2(V n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)); }
+IN V v_of_bits(V n) { return _mm512_castsi512_ps(_mm512_cvtps_epi32(n)); }
 
 struct d_avx512 {
 	__m512d lo, hi;

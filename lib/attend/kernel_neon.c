@@ -3,6 +3,7 @@
 
 #ifdef __aarch64__
 #include <arm_neon.h>
+#include <math.h>
 #include <string.h>
 
 #define TARGET
@@ -37,6 +38,8 @@ IN V v_fma(V x, V y, V z) { return (V){ vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b,
 IN V v_round(V x) { return (V){ vrndnq_f32(x.a), vrndnq_f32(x.b), vrndnq_f32(x.c), vrndnq_f32(x.d) }; }
 IN float32x4_t power4(float32x4_t n) { return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23)); }
 IN V v_power2(V n) { return (V){ power4(n.a), power4(n.b), power4(n.c), power4(n.d) }; }
+IN float32x4_t of_bits4(float32x4_t n) { return vreinterpretq_f32_s32(vcvtnq_s32_f32(n)); }
+IN V v_of_bits(V n) { return (V){ of_bits4(n.a), of_bits4(n.b), of_bits4(n.c), of_bits4(n.d) }; }
 
 struct d_neon {
 	float64x2_t at[8];

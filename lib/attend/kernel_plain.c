@@ -31,6 +31,8 @@ IN V v_min(V a, V b) { EACH(a.at[i] < b.at[i] ? a.at[i] : b.at[i]); }
 IN V v_round(V a) { EACH(a.at[i] + 0x1.8p23f - 0x1.8p23f); }
 IN float power2(float n) { uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; float x; memcpy(&x, &bits, sizeof x); return x; }
 IN V v_power2(V n) { EACH(power2(n.at[i])); }
+IN float of_bits(float n) { uint32_t bits = (uint32_t)n; float x; memcpy(&x, &bits, sizeof x); return x; }
+IN V v_of_bits(V n) { EACH(of_bits(n.at[i])); }
 
 struct d_plain {
 	double at[16];
