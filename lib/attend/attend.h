@@ -20,8 +20,8 @@
  *             rows are scored again in double. Weights below 2^-24 / N of the best, all of which sum to
  *             less than float can tell, are left out of z
  *   epsilon   rows are read from the highest bound of their logit on, until what is unread cannot weigh more than epsilon of
- *             all: with R the sum of exp((l - l_best) / T) over what was read and U that of the bounds of the rest, the
- *             total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
+ *             all: with R the sum of exp((l - l_best) / T) over what was read and U no less than that of the bounds of
+ *             the rest, the total variation is at most U / (R + U). T is exact: the rows it is taken over are read before. Where that
  *             would read too much, and in small pools, all rows are
  *   delta     with an index, cells of rows are read, those foretold most of the mass first, until what probes told of such
  *             cells when the index was made, and a sample of the unread rows, both say that no more than epsilon of the mass is
