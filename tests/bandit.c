@@ -7,6 +7,7 @@
 #include "bandit/inside.h"
 #include "base/rng.h"
 #include "claim.h"
+#include "scratch.h"
 
 typedef long double real;
 
@@ -592,8 +593,8 @@ resuming_is_going_on(void)
 		struct bandit *p = new_bandit(set, DIM, ARMS), *q = new_bandit(set, DIM, ARMS);
 		struct rng r = rng_at(9, 0);
 		int same = 1;
-		char path[64] = "/tmp/bandit-test-XXXXXX", file[80];
-		if (!mkdtemp(path))
+		char path[SCRATCH], file[80];
+		if (scratch_folder(path) < 0)
 			exit(1);
 		snprintf(file, sizeof file, "%s/s", path);
 		for (int i = 0; i < ROWS; i++) {

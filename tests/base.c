@@ -23,6 +23,7 @@
 #include "base/source.h"
 #include "base/thread.h"
 #include "claim.h"
+#include "scratch.h"
 
 static struct fault f;
 
@@ -561,8 +562,8 @@ main(int argc, char *argv[])
 	file_init();
 	if (argc > 1 && (strcmp(argv[1], "toy") == 0 || strcmp(argv[1], "box") == 0))
 		return opt_run(argv[1][0] == 't' ? &toy : &box, argc - 1, argv + 1);
-	char folder[] = "/tmp/hare-base-XXXXXX", command[64];
-	if (!mkdtemp(folder) || chdir(folder) < 0)
+	char folder[SCRATCH], command[96];
+	if (scratch_folder(folder) < 0 || chdir(folder) < 0)
 		return 1;
 	check_hash();
 	check_rng();

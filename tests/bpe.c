@@ -10,10 +10,11 @@
 #include "claim.h"
 #include "lm/bpe.h"
 #include "lm/inside.h"
+#include "scratch.h"
 #include "tensor/tensor.h"
 
-static char folder[] = "/tmp/bpe-test-XXXXXX";
-static char path[3][64];                /* vocab.json, merges.txt, tokenizer */
+static char folder[SCRATCH];
+static char path[3][96];                /* vocab.json, merges.txt, tokenizer */
 
 static int
 span_equal(struct span a, struct span b)
@@ -469,7 +470,7 @@ main(void)
 {
 	static const char *const text[] = { "ab ab ab ab ab ab aba \xc3\xa9\xc3\xa9 \xff\xff", "\xc3\xa9\xc3\xa9\xc3\xa9", "it's its", NULL };
 
-	if (!mkdtemp(folder))
+	if (scratch_folder(folder) < 0)
 		return 1;
 	snprintf(path[0], sizeof path[0], "%s/vocab.json", folder);
 	snprintf(path[1], sizeof path[1], "%s/merges.txt", folder);

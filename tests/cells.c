@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "claim.h"
 #include "mat/mat.h"
+#include "scratch.h"
 
 enum { N = 10000, DIM = 32, N_CLUSTER = 6, N_QUERY = CLAIM_SIZE(120, 24) };
 static const char space[] = "00112233445566778899aabbccddeeff";
@@ -427,10 +428,10 @@ grown(void)
 int
 main(void)
 {
-	char dir[] = "/tmp/hare-cells.XXXXXX";
+	char dir[SCRATCH];
 	struct fault f;
 
-	if (!mkdtemp(dir) || chdir(dir) < 0 || mat_check(&f) < 0)
+	if (scratch_folder(dir) < 0 || chdir(dir) < 0 || mat_check(&f) < 0)
 		return 1;
 	promise("groups", groups, 30, 1, .01, .05, .9);
 	promise("groups, widened", groups, 60, 1, .02, .05, .9);

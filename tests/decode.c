@@ -10,6 +10,7 @@
 #include "claim.h"
 #include "decode/decode.h"
 #include "mat/mat.h"
+#include "scratch.h"
 
 enum { DIM = 2, N_TOPIC = 12 };
 
@@ -264,11 +265,10 @@ test_person(void)
 int
 main(void)
 {
-	char path[] = "/tmp/hare-decode-XXXXXX";
-	int fd = mkstemp(path);
+	char path[SCRATCH];
 
-	if (fd >= 0)
-		close(fd);
+	if (!claim(scratch_file(path) == 0, "there is a file to write to"))
+		return 1;
 	make_pool(path);
 	const char *const paths[] = { path };
 	pool = pool_open(paths, 1, NULL, NULL, &f);

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "claim.h"
 #include "record/inside.h"
+#include "scratch.h"
 
 enum { N_INPUT = 1500 };
 
@@ -342,12 +343,10 @@ vectors_return(const char *file, const char *vec)
 int
 main(void)
 {
-	char file[] = "/tmp/fuzz-test-XXXXXX";
-	int fd = mkstemp(file);
+	char file[SCRATCH];
 
-	if (fd < 0)
+	if (scratch_file(file) < 0)
 		abort();
-	close(fd);
 	real_stdin = dup(STDIN_FILENO);
 	real_stdout = dup(STDOUT_FILENO);
 	ways_agree(0, 0);

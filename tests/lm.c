@@ -13,6 +13,7 @@
 #include "lm/fit.h"
 #include "lm/run.h"
 #include "lm/run_inside.h"
+#include "scratch.h"
 
 enum { PROMPT = 9, TEXT = 7, VOCAB = 300 };
 
@@ -155,11 +156,12 @@ check_file(void)
 {
 	static const char *const meta[] = { "space", "abc", NULL };
 	static const double within[] = { [LM_F32] = 1e-5, [LM_BF16] = .02, [LM_I8] = .03 };
-	char path[] = "/tmp/lm-XXXXXX";
+	char path[SCRATCH];
 	struct world w;
 	struct fault f;
 
-	close(mkstemp(path));
+	if (!claim(scratch_file(path) == 0, "there is a file to write to"))
+		return;
 	make(&w, shape_of(1, 1, 1, 1, 1), 7);
 	double right = loss_by_steps(w.m, &w, 1, 0);
 	for (enum lm_type type = LM_F32; type <= LM_I8; type++) {
@@ -641,12 +643,13 @@ check_texts(void)
 static void
 check_damage(void)
 {
-	char path[] = "/tmp/lm-XXXXXX";
+	char path[SCRATCH];
 	struct world w;
 	struct fault f;
 	size_t n;
 
-	close(mkstemp(path));
+	if (!claim(scratch_file(path) == 0, "there is a file to write to"))
+		return;
 	make(&w, shape_of(1, 1, 1, 1, 1), 5);
 	struct lm_part *part = lm_parts(&w.shape, &n);
 	for (size_t bad = 0; bad < 2 * n; bad++) {

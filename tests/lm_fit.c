@@ -10,6 +10,7 @@
 #include "claim.h"
 #include "lm/bpe.h"
 #include "lm/fit.h"
+#include "scratch.h"
 
 enum { PROMPT = 9, TEXT = 6, EXAMPLES = 5 };
 
@@ -693,7 +694,7 @@ dump(struct lm_shape s, int with_prompts)
 int
 main(int argc, char **argv)
 {
-	char folder[] = "/tmp/lm_fit.XXXXXX";
+	char folder[SCRATCH];
 
 	if (argc > 2) {
 		int all = strcmp(argv[2], "all") == 0;
@@ -710,7 +711,7 @@ main(int argc, char **argv)
 	check_long();
 	check_threads(shape_of(1, 1, 1, 1, 1));
 	check_pieces(shape_of(1, 1, 1, 1, 1));
-	if (!mkdtemp(folder))
+	if (scratch_folder(folder) < 0)
 		return 1;
 	check_resume(shape_of(1, 1, 1, 1, 1), folder);
 	rmdir(folder);

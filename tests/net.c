@@ -12,8 +12,9 @@
 
 #include "claim.h"
 #include "net/net.h"
+#include "scratch.h"
 
-static char folder[] = "/tmp/hare-net-XXXXXX", ports[64], requests[64], url[64];
+static char folder[SCRATCH], ports[96], requests[96], url[64];
 
 static pid_t
 start_server(void)
@@ -72,7 +73,7 @@ main(void)
 
 	unsetenv("HARE_API_KEY");
 	unsetenv("OPENAI_API_KEY");
-	if (!mkdtemp(folder))
+	if (scratch_folder(folder) < 0)
 		return 1;
 	snprintf(ports, sizeof ports, "%s/ports", folder);
 	snprintf(requests, sizeof requests, "%s/requests", folder);

@@ -9,6 +9,7 @@
 #include "claim.h"
 #include "embed/embed.h"
 #include "mat/mat.h"
+#include "scratch.h"
 #include "train/pairs.h"
 
 enum { N = 60, N_USER = 4, DIM = 8 };
@@ -297,11 +298,11 @@ courses(const struct model *m, struct embed *e, const struct lm *lm, const struc
 int
 main(void)
 {
-	char folder[] = "/tmp/hare-test-XXXXXX";
+	char folder[SCRATCH];
 	struct embed *e;
 	struct compose_limits l = { .n_question = 24, .n_item = 3, .n_item_token = 24, .n_text = 24 };
 
-	if (!claim(mkdtemp(folder) && chdir(folder) == 0, "a folder for the test's files"))
+	if (!claim(scratch_folder(folder) == 0 && chdir(folder) == 0, "a folder for the test's files"))
 		return 1;
 	struct model *m = make_model(&e);
 	if (!e)

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "claim.h"
 #include "mat/mat.h"
+#include "scratch.h"
 #include "tensor/tensor.h"
 
 enum { DIM = 7, N = 700, N_CLUSTER = 5 };
@@ -358,10 +359,10 @@ forgery(void)
 int
 main(void)
 {
-	char folder[] = "/tmp/hare-test-XXXXXX";
+	char folder[SCRATCH];
 	static const char *const left[] = { "whole", "a", "b", "c", "d", "merged", "grown", "r", "o", "bad" };
 
-	if (!claim(mkdtemp(folder) && chdir(folder) == 0, "a folder for the test's files"))
+	if (!claim(scratch_folder(folder) == 0 && chdir(folder) == 0, "a folder for the test's files"))
 		return 1;
 	make_rows();
 	one_and_many();

@@ -10,8 +10,9 @@
 
 #include "claim.h"
 #include "record/record.h"
+#include "scratch.h"
 
-static char folder[] = "/tmp/record-test-XXXXXX";
+static char folder[SCRATCH];
 static int real_stdout;
 
 /* ---- a filter in one call ---- */
@@ -652,7 +653,7 @@ renaming(void)
 int
 main(void)
 {
-	if (!mkdtemp(folder))
+	if (scratch_folder(folder) < 0)
 		abort();
 	real_stdout = dup(STDOUT_FILENO);
 	passing();

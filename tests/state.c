@@ -11,10 +11,11 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "claim.h"
+#include "scratch.h"
 #include "state/state.h"
 
 static struct fault f;
-static char folder[64];
+static char folder[SCRATCH];
 
 static struct span
 span(const char *s)
@@ -342,11 +343,9 @@ busy(void)
 int
 main(void)
 {
-	const char *tmp = getenv("TMPDIR");
 	char command[128];
 
-	snprintf(folder, sizeof folder, "%.40s/state.XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(folder))
+	if (scratch_folder(folder) < 0)
 		return !claim(0, "a folder to work in");
 	file_init();
 	basics();

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "claim.h"
 #include "model/model.h"
+#include "scratch.h"
 
 static const char path[] = "t.hare", other[] = "o.hare", inner[] = "i.hare";
 
@@ -608,9 +609,9 @@ model(void)
 int
 main(void)
 {
-	char folder[] = "/tmp/hare-test-XXXXXX";
+	char folder[SCRATCH];
 
-	if (!claim(mkdtemp(folder) && chdir(folder) == 0, "a folder for the test's files"))
+	if (!claim(scratch_folder(folder) == 0 && chdir(folder) == 0, "a folder for the test's files"))
 		return 1;
 	round_trip();
 	damage();

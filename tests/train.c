@@ -10,6 +10,7 @@
 #include "claim.h"
 #include "embed/embed.h"
 #include "mat/mat.h"
+#include "scratch.h"
 #include "train/evidence.h"
 #include "train/inside.h"
 
@@ -180,12 +181,12 @@ dot(const float *a, const float *b, size_t n)
 static void
 test_fit(void)
 {
-	char folder[] = "/tmp/hare-train-XXXXXX", base_path[64], path[2][64];
+	char folder[SCRATCH], base_path[96], path[2][96];
 	struct fault f;
 	struct train_options o;
 	struct train_report report;
 
-	if (!claim(mkdtemp(folder) != NULL, "there is a folder to write to"))
+	if (!claim(scratch_folder(folder) == 0, "there is a folder to write to"))
 		return;
 	snprintf(base_path, sizeof base_path, "%s/base", folder);
 	const struct model *base = open_base(base_path);
@@ -255,13 +256,13 @@ test_fit(void)
 static void
 test_beside(void)
 {
-	char folder[] = "/tmp/hare-train-XXXXXX", path[3][64];
+	char folder[SCRATCH], path[3][96];
 	struct fault f;
 	struct model *m[2];
 	struct embed *e[2];
 	const double share[2] = { 0, .3 };
 
-	if (!claim(mkdtemp(folder) != NULL, "there is a folder to write to"))
+	if (!claim(scratch_folder(folder) == 0, "there is a folder to write to"))
 		return;
 	for (size_t i = 0; i < 3; i++)
 		snprintf(path[i], sizeof path[i], "%s/%zu", folder, i);
