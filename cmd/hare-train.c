@@ -173,7 +173,7 @@ train(const struct opt_program *p, int n_operand, char **operand, const struct t
 	if (!(plain >= 0 && plain < 1))
 		opt_usage(p, "--plain: expected 0 or more, and less than 1, got %g", plain);
 	if (mat_check(&f) < 0 || file_out_check(output, &f) < 0 || !(model = model_open(model_path, &f)) ||
-	    !(reading.pool = pool_open(pools.at, pools.n, model->space, model_path, &f)) ||
+	    tensor_verify_all(model->file, &f) < 0 || !(reading.pool = pool_open(pools.at, pools.n, model->space, model_path, &f)) ||
 	    !(in = record_open(n_operand, operand, &f)))
 		goto end;
 	if (tensor_meta(model->file, "base_dim")) {

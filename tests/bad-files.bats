@@ -254,7 +254,7 @@ places() {
 		flip large $at
 	done
 	flip large 20000
-	told 65 '*large: damaged: bytes *' "attention with its clusters altered"
+	told 65 '*large: damaged: bytes *' "attention with its first megabyte altered"
 	verdict
 }
 

@@ -2,7 +2,7 @@
  * model.h - the MODEL file: the embedding space and the constants that attention and learning share
  *
  * The file (hare-model(5)) also holds what makes the vectors (vocabulary, weights, ...), which is the business of
- * lib/embed: it reads it through model_file().
+ * lib/embed: it reads it from the file.
  */
 #ifndef HARE_MODEL_MODEL_H
 #define HARE_MODEL_MODEL_H
@@ -36,7 +36,7 @@ struct model {
    half_life 0, query_share .8, query_var .1, query_least .25: of each user is learnt how much queries say, apart */
 void model_defaults(struct model *m);
 
-/* What is told above is verified, the rest of the file when embed_open() reads it. NULL with *f set. */
+/* What is told above is verified; who reads other tensors of the file verifies these, as embed_open() does. NULL with *f set. */
 struct model *model_open(const char *path, struct fault *f);
 /* The MODEL that lies within another file, as the tensor "model" of its bytes; outer must outlive it. */
 struct model *model_open_within(struct tensor_file *outer, struct fault *f);
