@@ -262,10 +262,10 @@ kernels_agree(void)
 static void
 sums_over(void)
 {
-	enum { N = 70 };
+	enum { N = 70, MANY = 1000000 };
 	static const double beta[] = { .5, 43, 3000, 1e6 }, t[] = { 1, .3, 1e-3 };
 	const struct attend_kernel *kernel;
-	double lowest = INFINITY, highest = 0;
+	double lowest = INFINITY, highest = 0, least = INFINITY;
 	int same = 1, right = 1;
 
 	for (size_t n = 0; n <= N; n++)
@@ -303,11 +303,24 @@ sums_over(void)
 	claim(same, "to the same bits by kernels that fuse");
 	for (size_t at = 0; (kernel = attend_kernel_at(at)); at++) {
 		const struct kernel_pass far = { NULL, 1e30, 1e38, 1e5, -80, 0 }, above = { NULL, 50, -500, 1, -80, 0 };
-		const float s[3] = { 0, 1, -FLT_MAX };
+		float s[20] = { 0, 1, -FLT_MAX };
 		right &= kernel->weigh_over(&far, s, 3) >= 3 * exp(80) && kernel->weigh_over(&above, s, 2) >= 2 * exp(80);
 		right &= isfinite(kernel->weigh_over(&above, s, 3));
+		s[2] = 1;
+		right &= kernel->weigh_over(&above, s, 20) >= 20 * exp(80) && kernel->weigh_over(&above, s, 20) < 20 * 1.07 * exp(80);
+		/* many of one weight, in floats that round down */
+		for (int i = 0; i < 9; i++) {
+			const struct kernel_pass p = { NULL, 40, 40, 1, -80, 0 };
+			float *many = xmalloc(MANY, sizeof *many);
+			for (size_t j = 0; j < MANY; j++)
+				many[j] = 1 + 2.5e-5f * (float)i;
+			long double one = expl(40.l * many[0] - 40);
+			least = fmin(least, (double)(kernel->weigh_over(&p, many, MANY) / (MANY * one)));
+			free(many);
+		}
 	}
 	claim(right, "and what floats cannot hold counts as e^80 each");
+	claim(least >= 1, "a million weights are not short of their sum (%.6f of it)", least);
 }
 
 /* Weights that are enough, by their numbers, into another place and into the same. */

@@ -36,17 +36,20 @@ struct world {
 	enum attend_type type;
 	void *kept;             /* the rows in that type; NULL: x */
 	float *scale;
-	int is_unsound;         /* row unsound_row is, which shows when it is asked for */
-	size_t unsound_row;
-	atomic_size_t n_single; /* spans of one row that were asked for */
+	/* rows unsound, unsound + step and so on, which shows when they are asked for; SIZE_MAX: none */
+	size_t unsound, step;
+	size_t impossible;      /* a row that shows so only in rows(); SIZE_MAX: none */
+	atomic_size_t n_early, n_spanned;       /* rows that were asked for alone before all had been in spans; rows in spans */
 };
 
 /* Rows are asked for. */
 static int
 ask(const struct world *w, size_t from, size_t n, struct fault *f)
 {
-	if (w->is_unsound && from <= w->unsound_row && w->unsound_row < from + n)
-		return fault(f, EX_DATAERR, "row %zu is not sound", w->unsound_row);
+	size_t first = from <= w->unsound ? w->unsound : w->unsound + (from - w->unsound + w->step - 1) / w->step * w->step;
+
+	if (w->unsound != SIZE_MAX && first < from + n)
+		return fault(f, EX_DATAERR, "row %zu is not sound", first);
 	return 0;
 }
 
@@ -61,9 +64,14 @@ at(const struct world *w, size_t row)
 static const float *
 rows_of(void *arg, size_t from, size_t n, float *scratch, struct fault *f)
 {
-	const struct world *w = arg;
+	struct world *w = arg;
 
 	(void)scratch;
+	w->n_early += w->n_spanned < w->n;
+	if (from <= w->impossible && w->impossible < from + n) {
+		fault(f, EX_DATAERR, "row %zu is no row", w->impossible);
+		return NULL;
+	}
 	return ask(w, from, n, f) < 0 ? NULL : w->x + from * w->dim;
 }
 
@@ -72,9 +80,10 @@ span_of(void *arg, size_t from, size_t n, struct attend_span *out, struct fault 
 {
 	struct world *w = arg;
 
-	w->n_single += n == 1;
+	w->n_early += n == 1;
 	/* in pieces that begin and end anywhere */
 	*out = (struct attend_span){ w->type, at(w, from), w->scale ? w->scale + from : NULL, w->cluster + from, n > 700 ? 700 : n };
+	w->n_spanned += out->n;
 	return ask(w, from, out->n, f);
 }
 
@@ -100,7 +109,8 @@ static struct world
 world_new(size_t n, size_t dim)
 {
 	return (struct world){ .n = n, .dim = dim, .x = xcalloc(n * dim, sizeof(float)), .cluster = xcalloc(n, sizeof(uint32_t)),
-	    .block = xcalloc((n + 15) / 16, mat_sketch_block(dim)), .mean = xcalloc(dim, sizeof(double)) };
+	    .block = xcalloc((n + 15) / 16, mat_sketch_block(dim)), .mean = xcalloc(dim, sizeof(double)),
+	    .unsound = SIZE_MAX, .step = n, .impossible = SIZE_MAX };
 }
 
 static struct attend_pool
@@ -281,68 +291,120 @@ keep_as(struct world *w, enum attend_type type)
 	}
 }
 
+/* Row j as bytes that are no row: all its numbers or the first of them are bad, and the rest 0. */
+static void
+spoil(struct world *w, size_t j, float bad, int is_first)
+{
+	for (size_t d = 0; d < w->dim; d++) {
+		float x = is_first && d > 0 ? 0 : bad;
+		size_t i = j * w->dim + d;
+		switch (w->type) {
+		case ATTEND_F32: ((float *)w->kept)[i] = x; break;
+		case ATTEND_F16: ((uint16_t *)w->kept)[i] = mat_f16(x); break;
+		case ATTEND_BF16: ((uint16_t *)w->kept)[i] = mat_bf16(x); break;
+		case ATTEND_I8: ((int8_t *)w->kept)[i] = is_first && d > 0 ? 0 : d % 3 ? 127 : -127;
+		}
+	}
+	w->scale[j] = w->type == ATTEND_I8 ? bad : w->scale[j];
+}
+
 /* Rows that are seen beside their sketches before they are asked for. */
 static void
 glances(enum attend_type type)
 {
 	enum { N = 9500, DIM = 40 };
 	static const char *const name[] = { "float32", "float16", "bfloat16", "int8" };
-	static const size_t size[] = { 4, 2, 2, 1 };
+	static const float bad[] = { NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 3e38f, 0 };
+	const size_t n_byte = N * DIM * sizeof(float);
 	struct world w = world_new(N, DIM);
 	struct attend_settings set = { .gain = 2, .beta = 60, .alpha = 6, .kappa = .2, .lambda = 100, .n_top = 10, .n_thread = 2 };
 	double bonus[5] = { 1, .2, .7, .9, .4 };
-	size_t n_told = 0, n_bad = 0, n_mended = 0;
+	size_t n_told = 0, n_bad = 0, n_mended = 0, n_early = 0;
 	struct attend_result r, e;
 	struct fault f;
-	float x[DIM], z[DIM];
-	int exact = 1;
+	float x[DIM], z[DIM], was_scale[N];
+	int exact = 1, impossible = 1;
 
 	fill(&w, GROUPS);
 	keep_as(&w, type);
+	char *was = xmalloc(n_byte, 1);
+	memcpy(was, w.kept, n_byte);
+	memcpy(was_scale, w.scale, sizeof was_scale);
 	struct attend_pool pool = pool_of(&w), bare = pool;
 	bare.sketch = NULL;
 	struct attend *all = attend_new(&bare, &set, 1), *first = attend_new(&pool, &set, 1);
 	for (size_t i = 0; i < 4; i++) {
+		char expected[64];
 		unit(x, DIM);
 		for (size_t d = 0; d < DIM; d++)
 			x[d] = .3f * x[d] + w.x[(100 + 7 * i) * DIM + d];
 		struct attend_query q = { .x = x, .bonus = i % 2 ? bonus : NULL };
 		exact &= attend_run(all, 1, &q, &r, &f) == 0;
 		memcpy(z, r.z, sizeof z);
-		w.n_single = 0;
-		exact &= attend_run(first, 1, &q, &e, &f) == 0 && w.n_single == 0 && memcmp(e.z, z, sizeof z) == 0 &&
+		size_t best = r.item[0].row;
+		w.n_early = w.n_spanned = 0;
+		exact &= attend_run(first, 1, &q, &e, &f) == 0 && memcmp(e.z, z, sizeof z) == 0 &&
 		    e.temperature == r.temperature && e.entropy_nats == r.entropy_nats && memcmp(e.item, r.item, r.n_item * sizeof *r.item) == 0;
-		/* the best row, one that is not looked at before, and the last, with bytes that are anything */
-		for (size_t k = 0; k < 15; k++, n_bad++) {
-			static const float bad[] = { NAN, INFINITY, 1e30f, -1e30f, 0 };
-			size_t row = k % 3 == 0 ? r.item[0].row : k % 3 == 1 ? 1 : N - 1;
-			float was[DIM];
-			char *of = (char *)w.kept + row * DIM * size[type];
-			memcpy(was, of, DIM * size[type]);
-			float scale = w.scale[row];
-			if (type == ATTEND_I8)
-				w.scale[row] = bad[k / 3];
-			for (size_t d = 0; type != ATTEND_I8 && d < DIM; d++)
-				if (type == ATTEND_F32)
-					((float *)(void *)of)[d] = bad[k / 3];
-				else
-					((uint16_t *)(void *)of)[d] = type == ATTEND_F16 ? mat_f16(bad[k / 3]) : mat_bf16(bad[k / 3]);
-			w.is_unsound = 1;
-			w.unsound_row = row;
-			char expected[64];
-			snprintf(expected, sizeof expected, "row %zu is not sound", row);
+		n_early += w.n_early;
+		/* the best row, one that is not looked at before, the last, some, many and all, with bytes that are anything */
+		for (size_t k = 0; k < 6 * 2 * sizeof bad / sizeof *bad; k++, n_bad++) {
+			w.unsound = (size_t[]){ best, 1, N - 1, 5000, 5000, 0 }[k % 6];
+			w.step = (size_t[]){ N, N, N, 50, 3, 1 }[k % 6];
+			for (size_t j = w.unsound; j < N; j += w.step)
+				spoil(&w, j, bad[k / 12], k / 6 % 2);
+			snprintf(expected, sizeof expected, "row %zu is not sound", w.unsound);
 			n_told += attend_run(first, 1, &q, &e, &f) < 0 && strcmp(f.text, expected) == 0;
-			w.is_unsound = 0;
-			memcpy(of, was, DIM * size[type]);
-			w.scale[row] = scale;
+			w.unsound = SIZE_MAX;
+			memcpy(w.kept, was, n_byte);
+			memcpy(w.scale, was_scale, sizeof was_scale);
 			n_mended += attend_run(first, 1, &q, &e, &f) == 0 && memcmp(e.z, z, sizeof z) == 0;
 		}
+		w.impossible = best;
+		snprintf(expected, sizeof expected, "row %zu is no row", best);
+		impossible &= attend_run(first, 1, &q, &e, &f) < 0 && strcmp(f.text, expected) == 0;
+		w.impossible = SIZE_MAX;
 	}
-	claim(exact, "%s: the best rows are found beside the sketches, none asked for alone, and the answer is the exact one", name[type]);
-	claim(n_told == n_bad, "%s: a row that is not sound is told of, whatever it led to before (%zu of %zu)", name[type], n_told, n_bad);
-	claim(n_mended == n_bad, "%s: and leaves nothing behind", name[type]);
+	claim(exact && n_early == 0, "%s: the best rows are found beside the sketches, none asked for before all, and the answer is the exact one", name[type]);
+	claim(n_told == n_bad, "%s: rows that are not sound are told of, whatever they led to before (%zu of %zu)", name[type], n_told, n_bad);
+	claim(n_mended == n_bad, "%s: and leave nothing behind", name[type]);
+	claim(impossible, "%s: nor is one of the best taken that rows() refuses", name[type]);
+	free(was);
 	attend_free(first);
 	attend_free(all);
+	world_free(&w);
+}
+
+/* So flat that a step in logits is none in floats, and so steep that neighbours of the best weigh nothing. */
+static void
+flat_and_steep(void)
+{
+	enum { N = 9500, DIM = 40 };
+	static const double beta[] = { 1e-39, 1e-30, 1e9, 1e12 };
+	struct world w = world_new(N, DIM);
+	struct attend_result r, e;
+	struct fault f;
+	float x[DIM];
+	int same = 1;
+
+	for (int kind = 0; kind < N_KIND; kind++) {
+		fill(&w, kind);
+		struct attend_pool pool = pool_of(&w), bare = pool;
+		bare.sketch = NULL;
+		for (size_t i = 0; i < sizeof beta / sizeof *beta; i++) {
+			struct attend_settings set = { .gain = 2, .beta = beta[i], .kappa = .2, .lambda = 100, .n_top = 10, .n_thread = 1 };
+			struct attend_query q = { .x = x };
+			memcpy(x, w.x + 6789 * DIM, sizeof x);
+			x[0] += .1f;
+			struct attend *all = attend_new(&bare, &set, 1);
+			set.epsilon = .01;
+			struct attend *some = attend_new(&pool, &set, 1);
+			same &= attend_run(all, 1, &q, &r, &f) == 0 && attend_run(some, 1, &q, &e, &f) == 0 && e.certificate <= .01 &&
+			    e.temperature == r.temperature && e.item[0].row == r.item[0].row && fabs(e.item[0].weight - r.item[0].weight) < .01;
+			attend_free(some);
+			attend_free(all);
+		}
+	}
+	claim(same, "attention as flat and as steep as can be is certified too");
 	world_free(&w);
 }
 
@@ -514,6 +576,7 @@ main(void)
 	impossible_sketches();
 	for (int type = ATTEND_F32; type <= ATTEND_I8; type++)
 		glances((enum attend_type)type);
+	flat_and_steep();
 	heads(1, 3, 1, 0);
 	heads(3000, 33, 60, 0);
 	heads(5000, 64, 300, 0);

@@ -344,6 +344,18 @@ attend_begin(struct attend *a, size_t n_query, const struct attend_query *query,
 	return 0;
 }
 
+/* The best rows of query i, which were found before they were asked for, are rows. -1 with *f set. */
+static int
+top_is_sound(struct attend *a, size_t i, struct fault *f)
+{
+	struct worker *w = &a->worker[0];
+
+	for (size_t t = 0; t < a->n_top; t++)
+		if (!attend_row(a, a->top[i * a->n_top + t].row, w->row, w, t))
+			return attend_first_fault(a, f);
+	return 0;
+}
+
 /* With sketches: each query by itself, as far as it leads. 1: all are done, 0: none is. */
 static int
 run_by_bound(struct attend *a, size_t n_query, struct fault *f)
@@ -365,13 +377,9 @@ run_by_bound(struct attend *a, size_t n_query, struct fault *f)
 		/* the one query alone, in the place that it has */
 		a->first = i;
 		a->n_query = i + 1;
-		int r = how == 2 ? -1 : attend_one_pass(a, f);
-		if (r < 0) {
-			/* the best rows are not known, or not to be trusted if one was not sound */
-			attend_fault_none(a);
-			attend_total_none(a, i);
-			r = attend_two_passes(a, f);
-		}
+		int r = how == 2 ? attend_two_passes(a, f) : attend_one_pass(a, f);
+		if (r == 0 && how == 0)
+			r = top_is_sound(a, i, f);
 		a->first = 0;
 		a->n_query = n_query;
 		if (r < 0)

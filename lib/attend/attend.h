@@ -63,7 +63,7 @@ struct attend_sketch {          /* of rows that lie together, borrowed; mat/sket
 	const uint32_t *cluster;        /* [n] */
 	size_t n;
 	/* The rows themselves, if x is not NULL, as in a span; they need not be sound: what is found by them counts only once span()
-	   has given all of them. */
+	   has given all rows, and rows() the best. */
 	enum attend_type type;
 	const void *x;
 	const float *scale;

@@ -25,7 +25,7 @@ struct bound {
 	float *weight;          /* [n_tile][TILE_ROWS] */
 	double *row_add;        /* [n_tile][TILE_ROWS]: alpha U_c(j), NULL until a query has a bonus */
 	size_t *n, *n_seen;     /* [n_tile], and how many of them the heap has seen */
-	double *unread, *known; /* [n_tile]: sums of exp((l - best) / T) over bounds of unread rows, and over those read */
+	double *unread, *known; /* [n_tile]: of exp((l - best) / T), over bounds of unread rows no less than the sum, over those read it */
 	uint32_t (*count)[N_BIN];       /* [n_thread] */
 	size_t *n_late;         /* [n_tile]: rows read from here on are in sums and z already */
 	/* the step at hand */
@@ -332,7 +332,7 @@ read_rows(struct attend *a, float from, struct attend_heap *heap, struct fault *
 	struct bound *b = a->bound;
 	const struct attend_query *query = &a->query[b->i];
 
-	b->from = from;
+	b->from = fmaxf(from, nextafterf(-FLT_MAX, 0));         /* what was read stands at -FLT_MAX */
 	thread_for(a->set.n_thread, a->n_tile, read_tile, a);
 	if (attend_first_fault(a, f) < 0)
 		return -1;
@@ -371,7 +371,7 @@ add_up(struct attend *a, int is_new, struct sums *s)
 		s->known += b->known[tile];
 		s->highest = fmaxf(s->highest, a->most[b->i * a->n_tile + tile]);
 	}
-	s->unread *= 1 + 1e-5;  /* weights are floats, of logits that are floats */
+	s->unread *= 1 + 1e-5;  /* the rows' weights would be floats, of logits that are floats */
 	for (size_t t = 0; t < a->set.n_thread; t++)
 		for (size_t k = 0; k < N_BIN; k++)
 			s->count[k] += SAMPLE * (double)b->count[t][k];
@@ -544,7 +544,8 @@ find_best(struct few *w, struct attend_heap *heap, struct fault *f)
 		if (score_few(w, heap, f) < 0)
 			return -1;
 	}
-	for (from = (float)(heap->least / a->set.beta); a->set.beta * from >= heap->least; from = nextafterf(from, -FLT_MAX))
+	/* rows that are not sound may have left any least */
+	for (from = (float)(heap->least / a->set.beta); from > -FLT_MAX && a->set.beta * from >= heap->least; from = nextafterf(from, -FLT_MAX))
 		;
 	if (from < until) {
 		list_rows(w, from, until);
@@ -556,7 +557,7 @@ find_best(struct few *w, struct attend_heap *heap, struct fault *f)
 	return attend_settle_from(a, w->i, row_of, w, &a->worker[0]) < 0 ? attend_first_fault(a, f) : 0;
 }
 
-/* What fails here may do so for a row that was not sound. Passes over all rows will tell. */
+/* What fails here may do so for a row that is not sound: passes over all rows tell. */
 static int
 find_by_bound(struct attend *a, size_t i, struct attend_heap *heap, struct fault *f)
 {
@@ -640,7 +641,7 @@ attend_by_bound(struct attend *a, size_t i, struct fault *f)
 		a->bound = bound_new(a);
 	int r = by_bound(a, i, kept, kept + a->n_top, f);
 	if (r == 0 || r == 2)
-		attend_total_none(a, i);
+		attend_total_none(a, i);        /* nothing of it is kept */
 	free(kept);
 	return r;
 }

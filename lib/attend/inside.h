@@ -165,7 +165,7 @@ int attend_settle_query(struct attend *a, size_t i, struct worker *w);
 /* The same from rows that row() gives, arg in front. */
 int attend_settle_from(struct attend *a, size_t i, const float *(*row)(void *arg, size_t row), void *arg, struct worker *w);
 /* Rows of query i in the order of bounds, until what is left weighs epsilon at most. 1: done, in the totals of the workers;
-   0: too much to read, but its best rows are known; 2: nor are they; -1 with *f set. */
+   0: too much to read, but its best rows are known, with epsilon 0 if all rows are sound; 2: nor are they; -1 with *f set. */
 int attend_by_bound(struct attend *a, size_t i, struct fault *f);
 void attend_bound_free(struct bound *b);
 /* By the index, of all queries those that it helps: these are then sparse, and in the totals of the workers. -1 with *f set. */
