@@ -213,9 +213,11 @@ sketch_rows(void *arg, size_t task, size_t worker)
 static int
 sketch(void *arg, size_t from, size_t n, struct attend_sketch *out, struct fault *f)
 {
-	(void)arg;
-	(void)f;
-	*out = (struct attend_sketch){ blocks + from / 16 * mat_sketch_block(dim), from % 16, cluster + from, n };
+	struct attend_span s;
+
+	if (span(arg, from, n, &s, f) < 0)
+		return -1;
+	*out = (struct attend_sketch){ blocks + from / 16 * mat_sketch_block(dim), from % 16, cluster + from, n, s.type, s.x, s.scale };
 	return 0;
 }
 
