@@ -439,7 +439,8 @@ struct few {
 	double *bonus;          /* [n] */
 };
 
-/* A row as its sketch shows it, else as it is asked for. All are asked for by the pass, which finds out if one is not sound. */
+/* A row as its sketch shows it, else as it is asked for. Who passes over all asks for each, and then for the best, and finds out if
+   one is not sound. */
 static int
 glance(struct attend *a, size_t row, struct worker *w, size_t task, struct attend_span *out)
 {

@@ -84,9 +84,9 @@ struct attend_kernel {
 	   sum: of w, and of w l. q is not used. */
 	size_t (*weigh)(const struct kernel_pass *p, const float *score, const double *add, size_t n, float *w, float *kept,
 	    double sum[2]);
-	/* At least the sum of these weights, and at most 1.07 times that, in a fifth of the time: 2^k (1 + f) instead of 2^(k + f). Where
-	   p->best p->t is beyond 10,000, and floats of scores tell weights less well apart, more. A score is a number; nothing is added. Weights below
-	   exp(-80) may be left out. */
+	/* At least the sum of these weights, and at most 1.07 times that, in a fifth of the time: 2^k (1 + f) instead of 2^(k + f). More
+	   where p->best p->t is beyond 10,000, and floats of scores tell weights less well apart. A score is a number; nothing is
+	   added. Weights below exp(-80) may be left out. */
 	double (*weigh_over)(const struct kernel_pass *p, const float *score, size_t n);
 	/* The numbers of those of w [n] that are at least least, in order, and they; row and kept have room for n, and kept may be w.
 	   Returns how many. */
