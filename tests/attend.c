@@ -10,8 +10,8 @@
 #include "belief/belief.h"
 #include "claim.h"
 #include "mat/mat.h"
+#include "vectors.h"
 
-static struct rng rng;
 static const struct belief_prior prior = { .lambda = 100, .noise_var = .05, .base_rate = .03, .has_query = 1, .query_mean = .5,
     .query_var = .05 };
 
@@ -26,14 +26,6 @@ struct world {
 	int copies;             /* rows are lent as copies at odd addresses */
 	size_t bad_row;         /* reading a tile from this row on fails */
 };
-
-static void
-unit(float *x, size_t dim)
-{
-	for (size_t d = 0; d < dim; d++)
-		x[d] = (float)rng_normal(&rng);
-	mat_normalise(x, dim);
-}
 
 static struct world
 world_new(size_t n_row, size_t dim, size_t n_cluster)

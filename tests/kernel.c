@@ -8,22 +8,12 @@
 
 #include "attend/attend.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "claim.h"
 #include "mat/half.h"
 #include "mat/mat.h"
 #include "mat/sketch.h"
 #include "tensor/tensor.h"
-
-static struct rng rng;
-
-static void
-unit(float *x, size_t dim)
-{
-	for (size_t d = 0; d < dim; d++)
-		x[d] = (float)rng_normal(&rng);
-	mat_normalise(x, dim);
-}
+#include "vectors.h"
 
 /* -- rows in every type -- */
 
@@ -39,20 +29,13 @@ rows_new(size_t n, size_t dim, enum attend_type type)
 {
 	struct rows r = { n, dim, xmalloc(n * dim, sizeof(float)), {0}, xmalloc(n, sizeof(float)) };
 	float *x = xmalloc(dim, sizeof *x);
-	char *kept = r.kept[type] = xaligned(n * dim, sizeof(float));
 
+	r.kept[type] = xaligned(n * dim, sizeof(float));
 	for (size_t j = 0; j < n; j++) {
 		unit(x, dim);
 		r.scale[j] = .01f;
-		for (size_t d = 0; d < dim; d++) {
-			size_t i = j * dim + d;
-			switch (type) {
-			case ATTEND_F32: ((float *)(void *)kept)[i] = r.x[i] = x[d]; break;
-			case ATTEND_F16: r.x[i] = mat_f16_float(((uint16_t *)(void *)kept)[i] = mat_f16(x[d])); break;
-			case ATTEND_BF16: r.x[i] = mat_bf16_float(((uint16_t *)(void *)kept)[i] = mat_bf16(x[d])); break;
-			case ATTEND_I8: r.x[i] = r.scale[j] * (((int8_t *)kept)[i] = (int8_t)lrintf(fmaxf(-127, fminf(127, 100 * x[d]))));
-			}
-		}
+		for (size_t d = 0; d < dim; d++)
+			r.x[j * dim + d] = keep_number(type, r.kept[type], j * dim + d, x[d], r.scale[j]);
 	}
 	free(x);
 	return r;

@@ -9,21 +9,10 @@
 #include "attend/heads.h"
 #include "attend/kernel.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "claim.h"
-#include "mat/half.h"
 #include "mat/mat.h"
 #include "mat/sketch.h"
-
-static struct rng rng;
-
-static void
-unit(float *x, size_t dim)
-{
-	for (size_t d = 0; d < dim; d++)
-		x[d] = (float)rng_normal(&rng);
-	mat_normalise(x, dim);
-}
+#include "vectors.h"
 
 /* -- pools -- */
 
@@ -274,20 +263,13 @@ bounds_hold(int kind)
 static void
 keep_as(struct world *w, enum attend_type type)
 {
-	char *kept = xaligned(w->n * w->dim, sizeof(float));
-
 	w->type = type;
-	w->kept = kept;
+	w->kept = xaligned(w->n * w->dim, sizeof(float));
 	w->scale = xmalloc(w->n, sizeof *w->scale);
 	for (size_t j = 0; j < w->n; j++) {
 		w->scale[j] = 1.f / 127;
 		for (size_t i = j * w->dim; i < (j + 1) * w->dim; i++)
-			switch (type) {
-			case ATTEND_F32: ((float *)(void *)kept)[i] = w->x[i]; break;
-			case ATTEND_F16: w->x[i] = mat_f16_float(((uint16_t *)(void *)kept)[i] = mat_f16(w->x[i])); break;
-			case ATTEND_BF16: w->x[i] = mat_bf16_float(((uint16_t *)(void *)kept)[i] = mat_bf16(w->x[i])); break;
-			case ATTEND_I8: w->x[i] = w->scale[j] * (((int8_t *)kept)[i] = (int8_t)lrintf(127 * w->x[i]));
-			}
+			w->x[i] = keep_number(type, w->kept, i, w->x[i], w->scale[j]);
 	}
 }
 
@@ -296,14 +278,8 @@ static void
 spoil(struct world *w, size_t j, float bad, int is_first)
 {
 	for (size_t d = 0; d < w->dim; d++) {
-		float x = is_first && d > 0 ? 0 : bad;
-		size_t i = j * w->dim + d;
-		switch (w->type) {
-		case ATTEND_F32: ((float *)w->kept)[i] = x; break;
-		case ATTEND_F16: ((uint16_t *)w->kept)[i] = mat_f16(x); break;
-		case ATTEND_BF16: ((uint16_t *)w->kept)[i] = mat_bf16(x); break;
-		case ATTEND_I8: ((int8_t *)w->kept)[i] = is_first && d > 0 ? 0 : d % 3 ? 127 : -127;
-		}
+		float x = is_first && d > 0 ? 0 : w->type == ATTEND_I8 ? (d % 3 ? 127 : -127) : bad;
+		keep_number(w->type, w->kept, j * w->dim + d, x, 1);
 	}
 	w->scale[j] = w->type == ATTEND_I8 ? bad : w->scale[j];
 }
