@@ -183,6 +183,6 @@ int attend_one_pass(struct attend *a, struct fault *f);
 /* All scores, then the best rows and with them T, then weights and z. */
 int attend_two_passes(struct attend *a, struct fault *f);
 struct total *attend_gather(struct attend *a, size_t i);
-void attend_total_none(struct attend *a, size_t i);
+void attend_total_none(struct attend *a, size_t i);     /* and none of it is left */
 
 #endif
